@@ -1,0 +1,73 @@
+// What each CPU has for itself: in its area at TORII_PER_CPU_BASE, found from the stack.
+#pragma once
+
+#include <cstdint>
+
+#include "arch/x86/hw/layout.h"
+#include "base/ids.h"
+#include "core/domain/vcpu.h"
+
+namespace torii::hw {
+
+// Intel SDM vol. 3, section 8.7.
+struct [[gnu::packed]] TaskState {
+    uint32_t reserved0 = 0;
+    uint64_t stack[3]{};
+    uint64_t reserved1 = 0;
+    uint64_t interrupt_stack[7]{};
+    uint64_t reserved2 = 0;
+    uint16_t reserved3 = 0;
+    uint16_t io_map = sizeof(TaskState);  // beyond the limit: every port access of ring 3 faults
+};
+static_assert(sizeof(TaskState) == 104);
+
+struct CpuLocal {
+    // Read by the system call stub, at fixed distances from its code.
+    uint64_t scratch = 0;
+    uint64_t stack_top = 0;       // where the current vCPU's frame begins: just below its StackTop
+    uint64_t syscall_target = 0;  // address of the common entry code
+    uint64_t syscall32_target = 0;
+
+    CpuId id{};
+    uint32_t apic_id = 0;
+    Vcpu* current = nullptr;      // null: idle
+    Vcpu* last_loaded = nullptr;  // whose registers, FPU and tables the CPU holds; idle leaves them there
+    uint32_t flushed_at = 0;      // flush clock at the last full flush (port/machine.h)
+    bool reschedule = false;      // seen on the way out of the hypervisor
+    bool task_switched = false;   // CR0.TS as it is
+    Nanoseconds timer_deadline = kNever;
+    TaskState task_state;
+    uint64_t nmis = 0;
+    uint64_t nmis_reported = 0;
+    uint64_t nmi_rip = 0;
+    uint64_t window_bits = 0;  // mapping windows in use
+    uint64_t idle_stack_pointer = 0;
+};
+
+// At the very top of every stack of the hypervisor.
+struct StackTop {
+    Vcpu* vcpu = nullptr;  // null on an idle stack
+    CpuLocal* cpu = nullptr;
+};
+static_assert(sizeof(StackTop) == 16);
+
+[[nodiscard]] inline StackTop& stack_top_of(uint64_t address_in_stack) {
+    return *reinterpret_cast<StackTop*>((address_in_stack | (TORII_STACK_SIZE - 1)) + 1 - sizeof(StackTop));
+}
+[[nodiscard]] inline StackTop& my_stack_top() {
+    uint64_t rsp = 0;
+    asm("mov %%rsp, %0" : "=r"(rsp));
+    return stack_top_of(rsp);
+}
+[[nodiscard]] inline CpuLocal& local() {
+    return *my_stack_top().cpu;
+}
+// Records that the CPU has just flushed its TLB.
+void note_flush(CpuLocal& cpu);
+[[nodiscard]] SchedUnit& idle_unit_of(CpuId cpu);
+
+[[nodiscard]] inline uint64_t area_of(CpuId cpu) {
+    return TORII_PER_CPU_BASE + (uint64_t{cpu.raw()} << TORII_PER_CPU_SHIFT);
+}
+
+}  // namespace torii::hw

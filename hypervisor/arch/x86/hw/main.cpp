@@ -1,0 +1,165 @@
+// The way from the boot loader to dom0, in order.
+#include <cstddef>
+
+#include "arch/x86/hw/acpi.h"
+#include "arch/x86/hw/apic.h"
+#include "arch/x86/hw/boot_info.h"
+#include "arch/x86/hw/clock.h"
+#include "arch/x86/hw/cpu.h"
+#include "arch/x86/hw/cpu_local.h"
+#include "arch/x86/hw/dom0_build.h"
+#include "arch/x86/hw/interrupts.h"
+#include "arch/x86/hw/layout.h"
+#include "arch/x86/hw/memory_setup.h"
+#include "arch/x86/hw/options.h"
+#include "arch/x86/hw/paging.h"
+#include "arch/x86/hw/power.h"
+#include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/serial.h"
+#include "arch/x86/pv/guest_cpuid.h"
+#include "base/log.h"
+#include "core/call/boot_options.h"
+#include "core/call/counters.h"
+#include "core/call/wall_clock.h"
+#include "core/domain/time.h"
+#include "core/domain/vcpu_run.h"
+#include "core/memory/allocator.h"
+#include "core/memory/heap.h"
+#include "core/memory/machine_map.h"
+#include "core/sched/scheduler.h"
+#include "port/frames.h"
+#include "port/machine.h"
+
+extern "C" {
+extern uint32_t boot_loader_magic, boot_loader_information;
+extern char image_start[], boot_start[], boot_end[];
+}
+
+namespace torii {
+
+unsigned cpu_count() {
+    return 1;
+}
+
+namespace hw {
+namespace {
+
+constexpr CpuId kBootCpu{0};
+constexpr uint64_t kFramesPerScrub = 16;
+
+struct IdleCpu {
+    SchedUnit unit;
+    CpuScheduler scheduler{kBootCpu};
+};
+IdleCpu* idle_cpu = nullptr;
+// Stands in for the CPU's own until its area exists.
+constinit CpuLocal early_local;
+BootInformation boot_information;
+
+void start_memory() {
+    direct_map = {reinterpret_cast<unsigned char*>(TORII_DIRECT_MAP), uint64_t{1} << (32 - kPageShift)};
+    boot_information = read_boot_information(boot_loader_magic, MachineAddr(boot_loader_information));
+    boot_options.command_line = boot_information.command_line;
+    parse_options(boot_information.command_line);
+    if (options.serial_console) serial_start(options.com1_port, options.com1_baud);
+    log(LogLevel::kInfo, "Torii {}", kSourceRevision);
+    if (boot_information.problem != nullptr) BUG(boot_information.problem);
+    log(LogLevel::kInfo, "{} MiB of RAM, {} modules, command line: {}", boot_memory_map.ram_frames >> 8,
+        boot_information.module_count, boot_information.command_line);
+    set_up_memory(boot_information, options.direct_map_limit);
+    log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
+}
+
+void start_platform_hooks() {
+    platform.enter_sleep = enter_sleep;
+    platform.reset_machine = reset_machine;
+    platform.cpu_khz = static_cast<uint32_t>(tsc_khz());
+}
+
+void start_policies() {
+    const pv::HostCpuid host = pv::HostCpuid::read([](uint32_t leaf, uint32_t subleaf) {
+        const CpuidResult r = cpuid(leaf, subleaf);
+        return pv::CpuidRegisters{r.a, r.b, r.c, r.d};
+    });
+    pv::PolicyOptions wishes;
+    wishes.xcr0 = features.xcr0;
+    uint8_t bits = 0;
+    while ((boot_memory_map.end_of_ram.raw() << kPageShift) >> bits != 0)
+        ++bits;
+    wishes.machine_address_bits = bits;
+    pv::make_policies(host, wishes, static_cast<uint32_t>(tsc_khz()));
+}
+
+void start_scheduler() {
+    Result<IdleCpu*> made = heap_new<IdleCpu>();
+    if (!made.ok()) BUG("no memory for the scheduler");
+    idle_cpu = made.value();
+    enter_cpu_scheduler(kBootCpu, idle_cpu->scheduler);
+    idle_cpu->scheduler.queue.start(idle_cpu->unit, now());
+}
+
+[[noreturn]] void idle() {
+    CpuLocal& me = local();
+    for (;;) {
+        me.reschedule = false;
+        report_nmis();
+        sched_reschedule();
+        if (me.reschedule) continue;
+        if (scrub_some(kFramesPerScrub)) {
+            asm volatile("sti; nop; cli");
+        } else {
+            asm volatile("sti; hlt; cli");
+        }
+    }
+}
+
+// On the idle stack, everything set up. Boot memory is given back here, since nothing runs in it any more.
+[[noreturn]] void run() {
+    release_modules(boot_information);
+    release_boot_memory();
+    log(LogLevel::kInfo, "{} KiB resident, {} KiB of boot code given back",
+        static_cast<uint64_t>(boot_start - image_start) >> 10,
+        static_cast<uint64_t>(boot_end - boot_start) >> 10);
+    const DomainRef dom0(find_domain(kDom0));
+    start_vcpu(*dom0->vcpu(VcpuId(0)));
+    unpause_domain(*dom0);
+    idle();
+}
+
+}  // namespace
+
+SchedUnit& idle_unit_of(CpuId) {
+    return idle_cpu->unit;
+}
+
+extern "C" [[noreturn]] void boot_main() {
+    my_stack_top().cpu = &early_local;
+    detect_features();
+    start_memory();
+    build_interrupt_table();
+    build_cpu_area(kBootCpu);
+    set_up_cpu(kBootCpu);
+    // From here on the CPU's own stack is the one for traps; the boot stack knows its CPU too.
+    my_stack_top().cpu = reinterpret_cast<CpuLocal*>(area_of(kBootCpu) + TORII_AREA_LOCAL);
+    local().id = kBootCpu;
+    note_flush(local());
+    acpi_start(boot_information.rsdp);
+    start_clock();
+    clock_scale.stable = true;  // one CPU: its TSC agrees with itself
+    apic_start();
+    reserve_io_apics();
+    set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
+    start_platform_hooks();
+    start_policies();
+    start_scheduler();
+    (void)build_dom0(boot_information);
+    route_isa_interrupt(4, kVectorSerial);
+    if (options.serial_console) serial_enable_input();
+    const uint64_t idle_stack =
+        area_of(kBootCpu) + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - sizeof(StackTop);
+    asm volatile("movq %0, %%rsp; xorl %%ebp, %%ebp; call *%1" : : "r"(idle_stack), "r"(run));
+    __builtin_unreachable();
+}
+
+}  // namespace hw
+}  // namespace torii

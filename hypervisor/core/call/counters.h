@@ -1,0 +1,59 @@
+// What each CPU counts, always: hypercalls, traps and events by kind. `torii counters` and sysctl perfc read
+// them.
+//
+// A counter is written by its own CPU only, so an increment is one plain instruction; readers add up the CPUs
+// and may miss the last few.
+#pragma once
+
+#include <cstdint>
+
+#include "port/machine.h"
+
+namespace torii {
+
+inline constexpr unsigned kCountedHypercalls = 64;  // the hypercall table's size: a power of two
+inline constexpr unsigned kCountedTraps = 32;
+inline constexpr unsigned kMostCountedCpus = 64;
+
+enum class EventKind : uint8_t {
+    kMulticallEntry,        // a call inside a batch
+    kContinuation,          // a long call stopped and was issued again
+    kUnknownHypercall,      // a number beyond the table
+    kUpcall,                // an event upcall pushed on a guest's stack
+    kVirtualInterrupt,      // a VIRQ raised
+    kEventSend,             // a port notified by a domain
+    kGuestExceptionPassed,  // a trap handed to the guest's own handler
+    kEmulated,              // an instruction emulated
+    kPageTableEmulated,     // a write to a page table emulated
+    kContextSwitch,         // another vCPU took over
+    kTimerInterrupt,
+    kTlbFlush,
+    kDomainKilled,
+};
+inline constexpr unsigned kEventKinds = 13;
+
+struct CpuCounters {
+    uint64_t hypercalls[kCountedHypercalls];
+    uint64_t traps[kCountedTraps];
+    uint64_t events[kEventKinds];
+};
+
+// Slot of each CPU; the boot CPU's exists from the start, the others' from when they are brought up.
+extern CpuCounters* cpu_counters[kMostCountedCpus];
+
+[[nodiscard]] inline CpuCounters& counters() {
+    return *cpu_counters[this_cpu().raw()];
+}
+inline void count_event(EventKind kind) {
+    ++counters().events[static_cast<unsigned>(kind)];
+}
+inline void count_trap(unsigned vector) {
+    ++counters().traps[vector % kCountedTraps];
+}
+
+// Sums over all CPUs.
+[[nodiscard]] CpuCounters total_counters();
+void reset_counters();
+[[nodiscard]] const char* name_of(EventKind kind);
+
+}  // namespace torii
