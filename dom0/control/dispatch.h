@@ -1,0 +1,35 @@
+#pragma once
+// From a request to the part of the daemon that does it, and back. One function per verb.
+
+#include <torii/v1/control.pb.h>
+
+#include <memory>
+
+#include "lifecycle/domain_manager.h"
+#include "xen/hypervisor.h"
+
+namespace torii::dom0 {
+
+class Session;
+
+class Dispatcher {
+public:
+    Dispatcher(DomainManager& domains, Hypervisor& hypervisor) : domains_(domains), hypervisor_(hypervisor) {}
+
+    // Throws Failure for a request that is refused at once; otherwise replies now or later.
+    void handle(const std::shared_ptr<Session>& session, const v1::Request& request);
+
+private:
+    void create(const std::shared_ptr<Session>& session, uint64_t id, const v1::CreateRequest& request);
+    void destroy(const std::shared_ptr<Session>& session, uint64_t id, const v1::DestroyRequest& request);
+    void attach_console(const std::shared_ptr<Session>& session, uint64_t id,
+                        const v1::ConsoleAttachRequest& request);
+    void console_input(const std::shared_ptr<Session>& session, uint64_t id, const v1::ConsoleInput& input);
+    void counters(const std::shared_ptr<Session>& session, uint64_t id, const v1::CountersRequest& request);
+    v1::Host describe_host();
+
+    DomainManager& domains_;
+    Hypervisor& hypervisor_;
+};
+
+}  // namespace torii::dom0

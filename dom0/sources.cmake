@@ -1,0 +1,35 @@
+# The daemon's sources, apart from main and the xenstore: for the library and, instrumented, for the tests.
+set(TORII_DOM0_SOURCES)
+foreach(source
+    builder/apply.cpp
+    builder/build.cpp
+    builder/builder_process.cpp
+    builder/decompress.cpp
+    builder/elf_kernel.cpp
+    builder/kernel_image.cpp
+    builder/plan.cpp
+    console/console_log.cpp
+    console/guest_console.cpp
+    console/pty.cpp
+    control/dispatch.cpp
+    control/server.cpp
+    control/session.cpp
+    daemon.cpp
+    fail_point.cpp
+    lifecycle/config_rules.cpp
+    lifecycle/console_connection.cpp
+    lifecycle/creation.cpp
+    lifecycle/domain_manager.cpp
+    lifecycle/domain_view.cpp
+    lifecycle/ending.cpp
+    lifecycle/recovery.cpp
+    lifecycle/store_nodes.cpp
+    lifecycle/uuid.cpp
+    state/atomic_file.cpp
+    state/state_store.cpp
+    xen/event_channel_device.cpp
+    xen/hypervisor.cpp
+    xen/privcmd.cpp
+    xen/xenbus_backend.cpp)
+  list(APPEND TORII_DOM0_SOURCES ${CMAKE_CURRENT_LIST_DIR}/${source})
+endforeach()
