@@ -1,0 +1,157 @@
+#include <torii/failure.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "commands.h"
+#include "config_file.h"
+#include "render.h"
+#include "sizes.h"
+
+namespace torii::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "The file is TOML; flags win over it. Keys: name, kernel, ramdisk, command-line, memory, max-memory, "
+    "vcpus,\n"
+    "on-poweroff, on-reboot, on-crash, tsc, paused, uuid. Paths in the file are relative to the file.\n"
+    "\n"
+    "    name = \"web1\"\n"
+    "    kernel = \"/boot/vmlinuz-6.1.0-56-amd64\"\n"
+    "    ramdisk = \"web1.cpio\"\n"
+    "    command-line = \"console=hvc0\"\n"
+    "    memory = \"256M\"\n"
+    "\n"
+    "Examples:\n"
+    "  torii create web1.toml\n"
+    "  torii create web1.toml --name web2 --memory 512M\n"
+    "  torii create --name t --kernel ./vmlinuz --ramdisk ./initrd --memory 256M --cmdline console=hvc0\n";
+
+struct CreateOptions {
+    std::string file;
+    std::string name;
+    std::string uuid;
+    std::string kernel;
+    std::string ramdisk;
+    std::string command_line;
+    std::string memory;
+    std::string max_memory;
+    int64_t vcpus = 1;
+    std::string on_poweroff;
+    std::string on_reboot;
+    std::string on_crash;
+    std::string tsc;
+    bool paused = false;
+    bool console = false;
+};
+
+std::string absolute_path(const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+[[noreturn]] void refuse(const std::string& sentence) {
+    throw Failure(ErrorCode::kInvalidArgument, sentence);
+}
+
+void require(const v1::DomainConfig& config) {
+    if (config.name().empty()) refuse("the domain needs a name: --name NAME, or `name` in the file");
+    if (config.kernel().empty()) refuse("the domain needs a kernel: --kernel FILE, or `kernel` in the file");
+    if (config.memory_kib() == 0) {
+        refuse("the domain needs memory: --memory SIZE (for example 256M), or `memory` in the file");
+    }
+}
+
+Description describe(const CLI::App& command, const CreateOptions& options) {
+    Description description = options.file.empty() ? default_description() : read_description(options.file);
+    v1::DomainConfig& config = description.config;
+    const auto given = [&](const char* flag) { return command.count(flag) != 0; };
+    if (given("--name")) config.set_name(options.name);
+    if (given("--uuid")) config.set_uuid(options.uuid);
+    if (given("--kernel")) config.set_kernel(absolute_path(options.kernel));
+    if (given("--ramdisk")) config.set_ramdisk(options.ramdisk.empty() ? "" : absolute_path(options.ramdisk));
+    if (given("--cmdline")) config.set_command_line(options.command_line);
+    if (given("--memory")) config.set_memory_kib(parse_memory_kib(options.memory));
+    if (given("--max-memory")) config.set_max_memory_kib(parse_memory_kib(options.max_memory));
+    if (given("--vcpus")) {
+        if (options.vcpus < 0 || options.vcpus > INT32_MAX) {
+            refuse("--vcpus cannot be " + std::to_string(options.vcpus));
+        }
+        config.set_vcpus(static_cast<uint32_t>(options.vcpus));
+    }
+    if (given("--on-poweroff")) config.set_on_poweroff(parse_end_action(options.on_poweroff));
+    if (given("--on-reboot")) config.set_on_reboot(parse_end_action(options.on_reboot));
+    if (given("--on-crash")) config.set_on_crash(parse_end_action(options.on_crash));
+    if (given("--tsc")) config.set_tsc_mode(parse_tsc_mode(options.tsc));
+    if (options.paused) description.paused = true;
+    require(config);
+    return description;
+}
+
+// A line that is written over; only on a terminal.
+class ProgressLine {
+public:
+    explicit ProgressLine(bool wanted) : wanted_(wanted && ::isatty(STDERR_FILENO) == 1) {}
+    ~ProgressLine() {
+        if (shown_) std::fputs("\r\x1B[K", stderr);
+    }
+    void show(const v1::Progress& progress) {
+        if (!wanted_) return;
+        std::fprintf(stderr, "\r\x1B[K%3u %% %s", progress.percent(), progress.step().c_str());
+        shown_ = true;
+    }
+
+private:
+    bool wanted_;
+    bool shown_ = false;
+};
+
+ExitCode create(const Context& context, const Description& description) {
+    Connection connection(context.socket);
+    v1::Request request;
+    *request.mutable_create()->mutable_config() = description.config;
+    request.mutable_create()->set_paused(description.paused);
+    v1::Reply reply;
+    {
+        ProgressLine line(!context.quiet && !context.json);
+        reply = connection.call(request, [&](const v1::Progress& progress) { line.show(progress); });
+    }
+    if (context.json) {
+        print(render_domain_json(reply.domain()));
+    } else if (!context.quiet) {
+        print(reply.domain().name() + " runs as domain " + std::to_string(reply.domain().domid()) +
+              (description.paused ? " (paused)\n" : "\n"));
+    }
+    return ExitCode::kSuccess;
+}
+
+}  // namespace
+
+void add_create_command(CLI::App& app, Context& context) {
+    auto options = std::make_shared<CreateOptions>();
+    CLI::App* command = app.add_subcommand("create", "Build and start a domain");
+    command->footer(kFooter);
+    command->add_option("FILE", options->file, "Description of the domain (TOML)");
+    command->add_option("--name,-n", options->name, "Its name: letters, digits, - _ . +");
+    command->add_option("--kernel,-k", options->kernel, "Linux boot image (bzImage) or ELF kernel");
+    command->add_option("--ramdisk,-r", options->ramdisk, "Initial ramdisk");
+    command->add_option("--cmdline,-c", options->command_line, "The kernel's command line");
+    command->add_option("--memory,-m", options->memory, "Memory: 256M, 2G; a plain number is MiB");
+    command->add_option("--max-memory", options->max_memory, "The most that mem-set may give it");
+    command->add_option("--vcpus", options->vcpus, "Virtual CPUs (default 1)");
+    command->add_option("--on-poweroff", options->on_poweroff, "destroy (default), restart or preserve");
+    command->add_option("--on-reboot", options->on_reboot, "restart (default), destroy or preserve");
+    command->add_option("--on-crash", options->on_crash, "destroy (default), restart or preserve");
+    command->add_option("--tsc", options->tsc, "native (default), default or emulate: how rdtsc behaves");
+    command->add_option("--uuid", options->uuid, "Its UUID (default: a new one)");
+    command->add_flag("--paused,-p", options->paused, "Leave it paused; `torii unpause` starts it");
+    command->callback([command, options, &context] {
+        context.action = [command, options, &context] {
+            return create(context, describe(*command, *options));
+        };
+    });
+}
+
+}  // namespace torii::cli

@@ -1,0 +1,65 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "commands.h"
+
+namespace torii::cli {
+namespace {
+
+constexpr const char* kBashScript = R"bash(# bash completion for torii: eval "$(torii completion bash)"
+_torii()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} verb= word
+    local verbs="@VERBS@"
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case $word in -*) ;; *) verb=$word; break ;; esac
+    done
+    COMPREPLY=()
+    case $previous in
+        --kernel|-k|--ramdisk|-r|--socket) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
+        --on-poweroff|--on-reboot|--on-crash) COMPREPLY=($(compgen -W "destroy restart preserve" -- "$current")); return ;;
+        --tsc) COMPREPLY=($(compgen -W "native default emulate" -- "$current")); return ;;
+    esac
+    if [ -z "$verb" ]; then
+        COMPREPLY=($(compgen -W "$verbs --json --quiet --socket --help --version" -- "$current"))
+        return
+    fi
+    case $current in
+        -*) COMPREPLY=($(compgen -W "$(torii "$verb" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)" -- "$current")); return ;;
+    esac
+    case $verb in
+        create) compopt -o filenames; COMPREPLY=($(compgen -f -X '!*.toml' -- "$current") $(compgen -d -- "$current")) ;;
+        completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
+        list|host|dmesg|counters) ;;
+        *) COMPREPLY=($(compgen -W "$(torii list 2>/dev/null | awk 'NR > 1 && $2 != "Domain-0" { print $2 }')" -- "$current")) ;;
+    esac
+}
+complete -F _torii torii
+)bash";
+
+std::string bash_script(const CLI::App& app) {
+    std::string verbs;
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+        verbs += (verbs.empty() ? "" : " ") + command->get_name();
+    }
+    std::string script = kBashScript;
+    const std::string mark = "@VERBS@";
+    return script.replace(script.find(mark), mark.size(), verbs);
+}
+
+}  // namespace
+
+void add_completion_command(CLI::App& app, Context& context) {
+    auto shell = std::make_shared<std::string>("bash");
+    CLI::App* command = app.add_subcommand("completion", "A script that teaches the shell torii's words");
+    command->footer("Examples:\n  eval \"$(torii completion bash)\"\n");
+    command->add_option("SHELL", *shell, "bash")->capture_default_str()->check(CLI::IsMember({"bash"}));
+    command->callback([shell, &app, &context] {
+        context.action = [&app] {
+            print(bash_script(app));
+            return ExitCode::kSuccess;
+        };
+    });
+}
+
+}  // namespace torii::cli

@@ -1,0 +1,108 @@
+"""The tests that take an hour, or many cycles: too long for CI, run by name, resumable, with their results kept.
+
+A long test is a number of portions. After each portion the progress is written to build/long/NAME.json, so that an
+interrupted test goes on where it was; when all are done, its row in docs/long-tests.md is written.
+"""
+
+import datetime
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from commands.steps import BUILD, ROOT, Failure, run, say
+
+RESULTS = ROOT / "docs" / "long-tests.md"
+HEADER = """\
+# Long tests: the last result of each
+
+Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the first issue's
+"Shows" that the test shows.
+
+| test | point | result | portions | minutes | date | commit |
+|---|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class LongTest:
+    """`command` may name {portion}, {build} and {root}; it runs once per portion and must end with code 0."""
+
+    name: str
+    point: int
+    text: str
+    portions: int
+    command: tuple
+    preset: str = "release"
+    targets: tuple = ()
+
+
+_MACHINE = "{root}/tests/integration"
+REGISTRY = (
+    LongTest("cycles", 4, "200 create and destroy cycles leave nothing behind", 1,
+             ("{python}", f"{_MACHINE}/cycles.py", "--micro", "190", "--debian", "10")),
+    LongTest("kills", 5, "kill -9 of toriid 50 times", 1, ("{python}", f"{_MACHINE}/restarts.py", "--kills", "50")),
+    LongTest("fail-points", 5, "toriid killed at each of its named steps", 1,
+             ("{python}", f"{_MACHINE}/restarts.py", "--kills", "1", "--fail-points", "all")),
+    LongTest("xenstore", 6, "10,000 operations with concurrent transactions", 1,
+             ("{python}", f"{_MACHINE}/xenstore_clients.py", "--rounds", "170")),
+)
+
+
+def _state_path(test):
+    return BUILD / "long" / f"{test.name}.json"
+
+
+def _load(test):
+    path = _state_path(test)
+    return json.loads(path.read_text()) if path.exists() else {"done": 0, "seconds": 0.0}
+
+
+def list_all():
+    """Print each test, and how far it got."""
+    if not REGISTRY:
+        print("No long tests are registered yet.")
+    for test in REGISTRY:
+        print(f"{test.name:24} point {test.point:2}  {_load(test)['done']:5} of {test.portions:5}  {test.text}")
+    return 0
+
+
+def run_one(name):
+    """Run or resume one test."""
+    test = next((entry for entry in REGISTRY if entry.name == name), None)
+    if test is None:
+        raise Failure(f"There is no long test {name!r}; there are: {', '.join(entry.name for entry in REGISTRY) or 'none'}.")
+    from commands.test import configure_and_build
+    folder = configure_and_build(test.preset, test.targets)
+    state = _load(test)
+    _state_path(test).parent.mkdir(parents=True, exist_ok=True)
+    if state["done"] >= test.portions:
+        state = {"done": 0, "seconds": 0.0}
+    while state["done"] < test.portions:
+        portion = state["done"]
+        say(f"{test.name}: portion {portion + 1} of {test.portions}")
+        started = time.monotonic()
+        command = [word.format(portion=portion, build=folder, root=ROOT, python=sys.executable) for word in test.command]
+        result = run(command, check=False, cwd=ROOT)
+        state["seconds"] += time.monotonic() - started
+        if result.returncode != 0:
+            _record(test, f"failed in portion {portion + 1}", state)
+            raise Failure(f"{test.name} failed in portion {portion + 1}; to see it again: {' '.join(command)}")
+        state["done"] += 1
+        _state_path(test).write_text(json.dumps(state))
+    _record(test, "passed", state)
+    print("1 passed, 0 failed", flush=True)
+    return 0
+
+
+def _record(test, result, state):
+    """Put the test's row into docs/long-tests.md, in place of its last one."""
+    rows = RESULTS.read_text().splitlines() if RESULTS.exists() else HEADER.splitlines()
+    rows = [row for row in rows if not row.startswith(f"| {test.name} |")]
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True, check=False).stdout.strip()
+    date = datetime.date.today().isoformat()
+    rows.append(f"| {test.name} | {test.point} | {result} | {state['done']} of {test.portions} | "
+                f"{state['seconds'] / 60:.1f} | {date} | {commit} |")
+    RESULTS.write_text("\n".join(rows) + "\n")

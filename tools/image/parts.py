@@ -1,0 +1,91 @@
+"""Pieces that the images of dom0 and of guests have in common: busybox, programs with their libraries, modules."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from commands.steps import Failure
+from image.cpio import Archive
+from kernels.fetch import module_dependencies, package_folder, read_module
+
+BUSYBOX = Path("/usr/bin/busybox")
+# Debian's package of the stock xenstore clients, and the libraries that they need beside the host's C library.
+XENSTORE_PACKAGES = ("xenstore-utils", "libxenstore4", "libxentoolcore1")
+XENSTORE_CLIENTS = ("xenstore-chmod", "xenstore-exists", "xenstore-list", "xenstore-ls", "xenstore-read", "xenstore-rm",
+                    "xenstore-watch", "xenstore-write")
+LIBRARIES = "lib/x86_64-linux-gnu"
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+
+def base_archive():
+    """Busybox with a name for each of its programs, the usual folders, and the nodes that init needs first."""
+    archive = Archive()
+    for folder in ("dev", "proc", "sys", "tmp", "run", "root", "var/log", "var/lib", "etc", "bin", "sbin", "usr/bin", "usr/sbin"):
+        archive.add_folder(folder)
+    archive.entries["tmp"].mode |= 0o1777
+    archive.add_link("var/run", "/run")
+    archive.add_character_device("dev/console", 5, 1)
+    archive.add_character_device("dev/null", 1, 3, 0o666)
+    if not BUSYBOX.exists():
+        raise Failure(f"{BUSYBOX} is not there; it comes with the Debian package busybox-static.")
+    archive.add_copy("bin/busybox", BUSYBOX)
+    applets = subprocess.run([BUSYBOX, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    for applet in applets:
+        if applet != "busybox":
+            archive.add_link(f"bin/{applet}", "busybox")
+    # Linux starts these two by their full names: the shutdown of a guest by its host, and the initramfs itself.
+    for name in ("poweroff", "reboot", "modprobe"):
+        archive.add_link(f"sbin/{name}", "/bin/busybox")
+    archive.add_link("init", "/bin/busybox")
+    return archive
+
+
+def add_program(archive, target, source, search=()):
+    """Add a program and every shared library it needs; `search` are folders with libraries that aren't installed."""
+    archive.add_copy(target, source, 0o755)
+    environment = {"LD_LIBRARY_PATH": ":".join(str(folder) for folder in search), "PATH": "/usr/bin:/bin"}
+    told = subprocess.run(["ldd", str(source)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=environment, check=False).stdout
+    missing = re.findall(r"^\s*(\S+) => not found", told, re.MULTILINE)
+    if missing:
+        raise Failure(f"{source} needs {', '.join(missing)}, which is nowhere on this machine.")
+    for name, path in re.findall(r"^\s*(\S+) => (/\S+)", told, re.MULTILINE):
+        if not archive.has(f"{LIBRARIES}/{name}"):
+            archive.add_copy(f"{LIBRARIES}/{name}", path, 0o755)
+    if LOADER in told and not archive.has(LOADER):
+        archive.add_copy(LOADER, LOADER, 0o755)
+
+
+def add_programs(archive, programs):
+    """Add programs that need no library, by their names."""
+    for name, path in (programs or {}).items():
+        archive.add_copy(f"usr/bin/{name}", path, 0o755)
+
+
+def add_xenstore_clients(archive):
+    """Add Debian's xenstore-* programs."""
+    folders = [package_folder(package) for package in XENSTORE_PACKAGES]
+    search = [folder / "usr" / LIBRARIES for folder in folders]
+    for name in XENSTORE_CLIENTS:
+        source = (folders[0] / "usr/bin" / name)
+        add_program(archive, f"usr/bin/{name}", source.resolve(), search)
+
+
+def add_modules(archive, kernel, names):
+    """Add modules with those they depend on; /lib/modules/order lists them in the order to load. Those that the kernel
+    has built in, or not at all, are left out: init reports what is missing by what then fails."""
+    order = []
+
+    def add(name):
+        path = kernel.module_file(name)
+        if path is None or name in order:
+            return
+        data = read_module(path)
+        for needed in module_dependencies(data):
+            add(needed)
+        archive.add_file(f"lib/modules/{name}.ko", data)
+        order.append(name)
+
+    for name in names:
+        add(name)
+    archive.add_file("lib/modules/order", "".join(f"{name}\n" for name in order))

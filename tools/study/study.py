@@ -1,0 +1,144 @@
+"""Measures Torii beside Xen 4.17 on the same emulated machine, and writes docs/benchmarks.md.
+
+    ./tools/study/benchmarks                     all runs, then the tables (about 20 minutes)
+    ./tools/study/benchmarks --runs xen-dom0 torii-dom0      some runs again, then the tables
+    ./tools/study/benchmarks --runs              no run: the tables from what is in build/study
+
+Under QEMU's -icount the time stamp counter counts instructions, so the figures are the same on every machine and every day;
+only a change of the programs, the kernel or the hypervisor moves them.
+"""
+
+import argparse
+import lzma
+import struct
+from pathlib import Path
+
+from commands.packages import install
+from commands.steps import BUILD, ROOT, TOOLS, Failure, main_guard, run, say
+from emulator.qemu import Configuration, Machine, MachineFailure
+from image import build as torii_image
+from image import parts, peer
+from kernels.fetch import fetch
+from study import tables
+
+GUEST = TOOLS / "study" / "guest"
+OUTPUT = BUILD / "study"
+PROGRAMS = {"bench": ("-O2", "bench.c"), "hypercalls": ("-O2", "hypercalls.c"), "mark": ("-O2", "mark.c"),
+            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S")}
+SIDES = ("xen", "torii")
+# Name of a run without its side: kernel of dom0 ("image" as Debian ships it, "elf" unpacked), what dom0 does, memory in MiB,
+# and the guest's kernel and words.
+RUNS = {
+    "dom0": ("elf", "bench:hypercalls", 2048, ""),
+    "guest": ("elf", "guest", 2048, "kernel=vmlinux guest=bench"),
+    "create": ("elf", "guest", 2048, "kernel=vmlinux guest=none"),
+    "create-image": ("image", "guest", 2048, "kernel=vmlinuz guest=none"),
+    "memory-1024": ("elf", "tools", 1024, ""),
+    "memory-4096": ("elf", "tools", 4096, ""),
+}
+TIME_LIMIT = 900
+
+
+def unpack_kernel(image):
+    """The ELF file inside a bzImage whose payload is xz, so that no time goes into decompression."""
+    data = image.read_bytes()
+    setup = ((data[0x1F1] or 4) + 1) * 512
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    payload = data[setup + offset:setup + offset + length]
+    if not payload.startswith(b"\xfd7zXZ\0"):
+        raise Failure(f"{image} holds no xz payload; the study is made for Debian's 6.1.")
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload)
+
+
+def compile_programs():
+    """The in-guest programs, static."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for name, (mode, source) in PROGRAMS.items():
+        run(["gcc", mode, "-static", "-o", OUTPUT / name, GUEST / source], quiet=True)
+    run(["gcc", "-O2", "-static", "-o", OUTPUT / "credit-random-pool", TOOLS / "image/peer/credit_random_pool.c"], quiet=True)
+
+
+def add_programs(archive):
+    """Put the programs where bench expects them."""
+    for name in ("bench", "hypercalls", "mark", "credit-random-pool"):
+        archive.add_copy(f"usr/bin/{name}", OUTPUT / name, 0o755)
+    for name in ("nop", "true"):
+        archive.add_copy(f"bench/{name}", OUTPUT / name, 0o755)
+
+
+def build_images(kernel, sides):
+    """The guest's initramfs (also the bare machine's) and one of dom0 for each side."""
+    guest = parts.base_archive()
+    add_programs(guest)
+    guest.add_copy("init", GUEST / "guest-init", 0o755)
+    guest.write(OUTPUT / "guest.cpio")
+    vmlinux = OUTPUT / "vmlinux"
+    vmlinux.write_bytes(unpack_kernel(kernel.image))
+    for side in sides:
+        archive = peer.archive(kernel, {}) if side == "xen" else torii_image.dom0_archive(kernel, {}, BUILD)
+        add_programs(archive)
+        archive.add_copy("init", GUEST / "dom0-init", 0o755)
+        archive.add_copy("etc/study-toolstack", GUEST / f"toolstack-{side}", 0o644)
+        archive.add_copy("study/vmlinux", vmlinux, 0o644)
+        archive.add_copy("study/vmlinuz", kernel.image, 0o644)
+        archive.add_copy("study/initrd.cpio", OUTPUT / "guest.cpio", 0o644)
+        archive.write(OUTPUT / f"dom0-{side}.cpio")
+
+
+def configuration(name, kernel, hypervisors):
+    """The machine of a run."""
+    if name == "bare":
+        return Configuration(kernel=kernel.image, kernel_arguments="console=ttyS0 panic=-1 quiet study=bench",
+                             initrd=OUTPUT / "guest.cpio", memory="2048", icount=True)
+    side, what = name.split("-", 1)
+    form, work, memory, guest = RUNS[what]
+    return Configuration(
+        hypervisor=hypervisors[side], hypervisor_arguments="console=com1 com1=115200 dom0_mem=768M,max:768M",
+        kernel=OUTPUT / "vmlinux" if form == "elf" else kernel.image,
+        kernel_arguments=f"console=hvc0 panic=-1 quiet study={work} {guest}".strip(),
+        initrd=OUTPUT / f"dom0-{side}.cpio", memory=str(memory), icount=True)
+
+
+def measure(name, kernel, hypervisors):
+    """One run; its console goes to build/study/NAME.log."""
+    done = "MARK guest-done" if name == "bare" else "MARK study-done"
+    log = OUTPUT / f"{name}.log"
+    try:
+        with Machine(configuration(name, kernel, hypervisors), time_limit=TIME_LIMIT, name=name, log_path=log) as machine:
+            machine.expect(done, time_limit=TIME_LIMIT, fail_on=("Kernel panic", "Panic on CPU"))
+            machine.wait_end(time_limit=60)
+            say(f"{name}: {machine.seconds():.0f} s")
+    except MachineFailure as failure:
+        say(f"{name} failed, its rows will be missing: {failure}")
+
+
+def main(arguments):
+    """Run what is wanted, then write the document."""
+    parser = argparse.ArgumentParser(prog="./tools/study/benchmarks", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="*", metavar="RUN", help="only these runs (none: only the tables): bare, "
+                        + ", ".join(f"{side}-{name}" for side in SIDES for name in RUNS))
+    parser.add_argument("--hypervisor", type=Path, default=BUILD / "torii.elf", help="Torii's image (default: build/torii.elf)")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    options = parser.parse_args(arguments)
+    every = ["bare"] + [f"{side}-{name}" for name in RUNS for side in SIDES]
+    chosen = every if options.runs is None else options.runs
+    unknown = [name for name in chosen if name not in every]
+    if unknown:
+        raise Failure(f"No such run: {', '.join(unknown)}; there are {', '.join(every)}.")
+    kernel = fetch("6.1")
+    if chosen:
+        install({"run"})
+        sides = [side for side in SIDES if any(name.startswith(side) for name in chosen)]
+        compile_programs()
+        build_images(kernel, sides)
+        hypervisors = {"xen": peer.hypervisor(), "torii": options.hypervisor}
+        for name in chosen:
+            measure(name, kernel, hypervisors)
+    options.output.write_text(tables.document(OUTPUT, kernel.release))
+    say(f"Written: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main_guard(main))
