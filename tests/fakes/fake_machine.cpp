@@ -1,0 +1,222 @@
+#include "fakes/fake_machine.h"
+
+#include <sanitizer/asan_interface.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/lock.h"
+#include "core/memory/allocator.h"
+#include "core/memory/m2p.h"
+#include "fakes/fake_tlb.h"
+#include "port/frames.h"
+#include "port/machine.h"
+
+namespace torii {
+
+constinit DirectMap direct_map{};
+constinit uint64_t* m2p_table = nullptr;
+
+namespace fakes {
+namespace {
+
+struct HeldLock {
+    LockRank rank;
+    const void* lock;
+};
+
+thread_local Vcpu* current = nullptr;
+thread_local CpuId current_cpu{0};
+thread_local std::vector<HeldLock> held_locks;
+thread_local unsigned windows_open = 0;
+
+std::atomic<uint32_t> stamp{1};
+std::atomic<uint32_t> flushed_up_to[kFakeCpus]{1, 1, 1, 1};
+
+std::mutex tlb_mutex;
+
+constexpr uint64_t kArenaFrames = kFirstHighFrame.raw() + kHighFrames;
+
+// Address space for `bytes`; memory comes where it is touched.
+template <class T>
+T* map_lazily(uint64_t bytes, int file = -1) {
+    const int kind = file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    void* const view = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, file, 0);
+    if (view == MAP_FAILED) {
+        std::perror("mapping the machine");
+        std::abort();
+    }
+    return static_cast<T*>(view);
+}
+
+bool is_ram(uint64_t index) {
+    const uint64_t high = index - kFirstHighFrame.raw();
+    return (index != 0 && index < kLowFrames) || (index >= kFirstHighFrame.raw() && high < kHighFrames);
+}
+
+// The entries of one section. What lies in RAM at first is as dirty as on a machine after its firmware.
+void describe_section(uint64_t section, uint64_t* bits) {
+    bits[section / 64] |= uint64_t{1} << (section % 64);
+    for (uint64_t i = section << kSectionShift; i < (section + 1) << kSectionShift; ++i) {
+        Frame& frame = frame_at(Mfn(i));
+        m2p_clear(Mfn(i));
+        frame.owner_raw = is_ram(i) ? kOwnerNone.raw() : kOwnerIo.raw();
+        if (!is_ram(i)) frame.count.store(CountWord::kAllocated | 1);
+    }
+}
+
+void flush_cpu(unsigned cpu) {
+    flushed_up_to[cpu].store(stamp.load());
+    const std::lock_guard guard(tlb_mutex);
+    tlb().forget_all(cpu);
+}
+
+unsigned char* hypervisor_view(Mfn mfn) {
+    return direct_map.base + (mfn.raw() << kPageShift);
+}
+
+}  // namespace
+
+Machine::Machine() {
+    const int file = memfd_create("arena", 0);
+    if (file < 0 || ftruncate(file, static_cast<off_t>(kArenaFrames << kPageShift)) != 0) {
+        std::perror("creating the arena");
+        std::abort();
+    }
+    direct_map = {map_lazily<unsigned char>(kArenaFrames << kPageShift, file), kLowFrames};
+    guest_view_ = map_lazily<unsigned char>(kArenaFrames << kPageShift, file);
+    close(file);
+    ASAN_POISON_MEMORY_REGION(hypervisor_view(kFirstHighFrame), kHighFrames << kPageShift);
+
+    static uint64_t section_bits[(kFrameTableEnd >> kSectionShift) / 64 + 1];
+    frame_table = {map_lazily<Frame>(kFrameTableEnd * sizeof(Frame)), kFrameTableEnd, section_bits};
+    m2p_table = map_lazily<uint64_t>(kFrameTableEnd * sizeof(uint64_t));
+    describe_section(0, section_bits);
+    describe_section(kFirstHighFrame.raw() >> kSectionShift, section_bits);
+    memset(guest_view_, 0xa5, kLowFrames << kPageShift);
+    memset(guest_view(kFirstHighFrame), 0xa5, kHighFrames << kPageShift);
+    allocator_add(Mfn(1), kLowFrames - 1, true);
+    allocator_add(kFirstHighFrame, kHighFrames, true);
+}
+
+void Machine::set_current(Vcpu* vcpu, CpuId cpu) {
+    current = vcpu;
+    current_cpu = cpu;
+}
+
+unsigned Machine::open_windows() {
+    return windows_open;
+}
+
+Machine& machine() {
+    static Machine* const only = new Machine;
+    return *only;
+}
+
+}  // namespace fakes
+
+using namespace fakes;  // NOLINT: the definitions below are the fakes
+
+void panic_at(const char* reason, const char* file, unsigned line) {
+    std::fprintf(stderr, "panic: %s at %s:%u\n", reason, file, line);
+    std::abort();
+}
+
+// --- locks ---
+
+void serve_while_waiting() {
+    std::this_thread::yield();
+}
+// Falling ranks; two locks of one rank by rising address, as LockBoth takes them.
+void lock_rank_enter(LockRank rank, const void* lock) {
+    for (const HeldLock& held : held_locks)
+        BUG_ON(held.rank < rank || (held.rank == rank && held.lock >= lock));
+    held_locks.push_back({rank, lock});
+}
+void lock_rank_leave(LockRank, const void* lock) {
+    for (size_t i = held_locks.size(); i-- > 0;) {
+        if (held_locks[i].lock != lock) continue;
+        held_locks.erase(held_locks.begin() + static_cast<ptrdiff_t>(i));
+        return;
+    }
+    BUG("a lock is given back that this thread doesn't hold");
+}
+
+// --- frames ---
+
+void* window_map(Mfn mfn) {
+    BUG_ON(!is_ram(mfn.raw()) || directly_mapped(mfn));
+    BUG_ON(++windows_open > kMostWindows);
+    ASAN_UNPOISON_MEMORY_REGION(hypervisor_view(mfn), kPageSize);
+    return hypervisor_view(mfn);
+}
+// Another window, of this or another thread, may show the frame too: only a lone window hides it again.
+void window_unmap(void* address) {
+    if (--windows_open == 0) ASAN_POISON_MEMORY_REGION(address, kPageSize);
+}
+void* permanent_map(Mfn mfn) {
+    return machine().guest_view<void>(mfn);
+}
+void permanent_unmap(void*) {}
+
+void zero_frame(Mfn mfn) {
+    memset(machine().guest_view(mfn), 0, kPageSize);
+}
+void copy_frame(Mfn to, Mfn from) {
+    memmove(machine().guest_view(to), machine().guest_view(from), kPageSize);
+}
+
+// --- machine ---
+
+Nanoseconds now() {
+    return machine().time();
+}
+CpuId this_cpu() {
+    return current_cpu;
+}
+unsigned cpu_count() {
+    return kFakeCpus;
+}
+Vcpu* current_vcpu() {
+    return current;
+}
+void request_reschedule(CpuId) {
+    ++machine().counts.reschedules;
+}
+void set_cpu_timer(CpuId, Nanoseconds) {}
+
+uint32_t take_flush_stamp() {
+    return stamp.fetch_add(1);
+}
+void flush_stale(uint32_t since, uint64_t cpus) {
+    bool any = false;
+    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
+        if (((cpus >> cpu) & 1) == 0 || since < flushed_up_to[cpu].load()) continue;
+        flush_cpu(cpu);
+        any = true;
+    }
+    if (any) ++machine().counts.stale_flushes;
+}
+void flush_tlb(uint64_t cpus) {
+    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
+        if (((cpus >> cpu) & 1) != 0) flush_cpu(cpu);
+    }
+    ++machine().counts.full_flushes;
+}
+void flush_tlb_page(uint64_t cpus, GuestVa page) {
+    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
+        if (((cpus >> cpu) & 1) == 0) continue;
+        const std::lock_guard guard(tlb_mutex);
+        tlb().forget_page(cpu, page.raw());
+    }
+    ++machine().counts.page_flushes;
+}
+void console_device_write(std::string_view) {}
+
+}  // namespace torii

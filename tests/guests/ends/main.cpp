@@ -1,0 +1,52 @@
+// Ways in which a guest ends its own domain, and nothing else. Each runs alone, by name; what follows is read
+// from the hypervisor's console and from the control domain.
+
+#include <torii/guest/cpu.h>
+#include <torii/guest/events.h>
+#include <torii/guest/hypercall.h>
+#include <torii/guest/memory.h>
+#include <torii/guest/report.h>
+#include <torii/guest/start.h>
+#include <torii/guest/traps.h>
+
+using namespace torii::guest;
+namespace abi = torii::abi;
+
+DESTRUCTIVE_GUEST_TEST(end_crash, "A guest that reports its own crash") {
+    shutdown(abi::ShutdownReason::kCrash);
+}
+
+DESTRUCTIVE_GUEST_TEST(end_no_handler, "A fault without a handler: the triple fault of a PV guest") {
+    set_trap_table(nullptr);
+    *reinterpret_cast<volatile uint64_t*>(0x1000) = 1;
+}
+
+DESTRUCTIVE_GUEST_TEST(end_bad_stack, "A fault whose frame cannot be written") {
+    asm volatile("xor %%esp, %%esp; ud2" ::: "memory");
+}
+
+DESTRUCTIVE_GUEST_TEST(end_bad_kernel_stack, "A trap from user mode onto a kernel stack that is not there") {
+    prepare_user_mode();
+    stack_switch(kKernelSs, 0x1000);
+    static const uint8_t code[] = {0x0F, 0x0B};
+    enter_user_mode(virtual_address(code), kVirtualBase);
+}
+
+DESTRUCTIVE_GUEST_TEST(end_no_user_table, "iret to user mode without a user page table") {
+    abi::MmuextOp op{};
+    op.cmd = static_cast<uint32_t>(abi::MmuextOpCommand::kNewUserBaseptr);
+    mmuext_op(&op, 1);
+    static const uint8_t code[] = {0x0F, 0x0B};
+    enter_user_mode(virtual_address(code), kVirtualBase);
+}
+
+DESTRUCTIVE_GUEST_TEST(end_iret_unreadable, "iret with a frame that is not there") {
+    asm volatile("mov $0x1000, %%esp; mov $23, %%eax; syscall" ::: "memory");
+}
+
+DESTRUCTIVE_GUEST_TEST(end_event_stack, "An upcall whose frame cannot be written") {
+    handle_event(static_cast<RawPort>(bind_virq(abi::Virq::kTimer)), [](RawPort, void*) {});
+    hypercall(abi::Hypercall::kSetTimerOp, system_time() + 20'000'000);
+    vcpu_info().evtchn_upcall_mask = 0;
+    asm volatile("mov $0x1000, %%esp\n1: pause; jmp 1b" ::: "memory");
+}

@@ -1,0 +1,6 @@
+#include <torii/guest/report.h>
+#include <torii/guest/start.h>
+
+void torii::guest::guest_main() {
+    run_tests();
+}

@@ -1,0 +1,124 @@
+// set_timer_op, the vCPU timers, the pvclock.
+
+#include <torii/guest/events.h>
+#include <torii/guest/hypercall.h>
+#include <torii/guest/report.h>
+#include <torii/guest/start.h>
+
+using namespace torii::guest;
+namespace abi = torii::abi;
+
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000;
+
+struct TimerPort {
+    RawPort port;
+    volatile uint32_t ticks = 0;
+
+    TimerPort() : port(static_cast<RawPort>(bind_virq(abi::Virq::kTimer))) {
+        handle_event(
+            port,
+            [](RawPort, void* argument) {
+                auto* timer = static_cast<TimerPort*>(argument);
+                timer->ticks = timer->ticks + 1;
+            },
+            this);
+        // A vCPU starts with a periodic timer of 10 ms running.
+        vcpu_op(abi::VcpuOp::kStopPeriodicTimer, 0);
+        unmask_upcalls();
+    }
+    ~TimerPort() {
+        mask_upcalls();
+        handle_event(port, nullptr);
+        close_port(port);
+    }
+
+    // By the clock alone, so that no timer of the kit's own interferes.
+    void spin(uint64_t nanoseconds) const {
+        const uint64_t end = system_time() + nanoseconds;
+        while (system_time() < end) {
+            sched_op(abi::SchedOp::kYield);
+        }
+    }
+};
+
+}  // namespace
+
+GUEST_TEST(timer_set, "The timer fires once, not before its time") {
+    TimerPort timer;
+    const uint64_t start = system_time();
+    CHECK_SUCCEEDS(hypercall(abi::Hypercall::kSetTimerOp, start + 20 * kMillisecond));
+    while (timer.ticks == 0 && system_time() < start + 2000 * kMillisecond) {
+        sched_op(abi::SchedOp::kYield);
+    }
+    CHECK_EQUAL(timer.ticks, 1u);
+    CHECK(system_time() >= start + 20 * kMillisecond);
+    timer.spin(30 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 1u);
+}
+
+GUEST_TEST(timer_stopped, "A timer set to zero does not fire") {
+    TimerPort timer;
+    CHECK_SUCCEEDS(hypercall(abi::Hypercall::kSetTimerOp, system_time() + 20 * kMillisecond));
+    CHECK_SUCCEEDS(hypercall(abi::Hypercall::kSetTimerOp, 0));
+    timer.spin(50 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 0u);
+}
+
+GUEST_TEST(timer_in_the_past, "A timer in the past fires at once") {
+    TimerPort timer;
+    CHECK_SUCCEEDS(hypercall(abi::Hypercall::kSetTimerOp, system_time() - kMillisecond));
+    timer.spin(20 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 1u);
+}
+
+GUEST_TEST(timer_singleshot,
+           "vcpu_op's one-shot timer; a past moment fires at once, the future flag is ignored") {
+    TimerPort timer;
+    abi::VcpuSetSingleshotTimer shot{system_time() + 10 * kMillisecond, abi::kSingleshotTimerFuture, 0};
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kSetSingleshotTimer, 0, shot));
+    timer.spin(50 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 1u);
+    shot.timeout_abs_ns = system_time() - kMillisecond;
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kSetSingleshotTimer, 0, shot));
+    timer.spin(10 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 2u);
+    shot = {system_time() + 30 * kMillisecond, 0, 0};
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kSetSingleshotTimer, 0, shot));
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kStopSingleshotTimer, 0));
+    timer.spin(50 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, 2u);
+}
+
+GUEST_TEST(timer_periodic, "The periodic timer ticks until it is stopped; too short a period is refused") {
+    TimerPort timer;
+    abi::VcpuSetPeriodicTimer period{20 * kMillisecond};
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kSetPeriodicTimer, 0, period));
+    timer.spin(200 * kMillisecond);
+    CHECK(timer.ticks >= 3);
+    period.period_ns = 1000;
+    CHECK_FAILS(vcpu_op(abi::VcpuOp::kSetPeriodicTimer, 0, period), kEINVAL);
+    CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kStopPeriodicTimer, 0));
+    timer.spin(20 * kMillisecond);
+    const uint32_t ticks = timer.ticks;
+    timer.spin(60 * kMillisecond);
+    CHECK_EQUAL(timer.ticks, ticks);
+}
+
+GUEST_TEST(clock_monotonic, "The pvclock never goes back and its fields make sense") {
+    uint64_t last = system_time();
+    for (int round = 0; round < 20'000; ++round) {
+        const uint64_t now = system_time();
+        if (now < last) {
+            CHECK(now >= last);
+            return;
+        }
+        last = now;
+        if (round % 100 == 0) sched_op(abi::SchedOp::kYield);
+    }
+    CHECK_EQUAL(vcpu_info().time.version & 1, 0u);
+    CHECK(vcpu_info().time.tsc_to_system_mul != 0);
+    CHECK(shared_info().wc_sec != 0 || shared_info().wc_sec_hi != 0);
+    CHECK_EQUAL(shared_info().wc_version & 1, 0u);
+}

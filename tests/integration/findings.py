@@ -1,0 +1,35 @@
+"""Collects what was not as it should be, and turns a machine's failure into such a finding."""
+
+from toolstack import MachineFailure
+
+
+class Findings(list):
+    """What was not as it should be."""
+
+    def check(self, good, text):
+        """Note `text` unless `good`; either way say so."""
+        print(f"  {'ok  ' if good else 'FAIL'} {text}", flush=True)
+        if not good:
+            self.append(text)
+        return good
+
+    def exit_code(self):
+        """For the test's process."""
+        print(f"{len(self)} findings")
+        return 1 if self else 0
+
+
+def run_machine(machine, side, steps):
+    """Boot, run `steps(findings, toolstack)`, power off; returns the exit code."""
+    findings = Findings()
+    try:
+        with machine:
+            toolstack = side(machine)
+            toolstack.begin()
+            findings.check(True, f"dom0 reached after {machine.seconds():.1f} s")
+            steps(findings, toolstack)
+            toolstack.power_off()
+            findings.check(True, f"powered off after {machine.seconds():.1f} s")
+    except MachineFailure as failure:
+        findings.check(False, str(failure))
+    return findings.exit_code()

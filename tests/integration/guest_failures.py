@@ -1,0 +1,78 @@
+"""A guest that breaks ends alone; the tools say why, and its memory returns.
+
+    guest_failures.py [--hypervisor mixed]
+
+Here by what a stock kernel can be made to do: panic, halt with a broken init, being killed while it boots. What a kernel must be
+written for (bad page tables, bad iret) is in the micro-guests.
+"""
+
+import argparse
+import sys
+import time
+
+from findings import run_machine
+from toolstack import SIDES, boot
+
+BREAKS = {
+    # name: (what the guest is told on its console, what the tools must say of it)
+    "panic": ("echo 1 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", "panic"),
+    "init": ("kill -SEGV 1; sleep 1; echo 1 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", "panic"),
+}
+
+
+def wait_ended(toolstack, name, tries=30):
+    """The row of a domain once it no longer runs; None if it goes on."""
+    for _ in range(tries):
+        rows = [row for row in toolstack.rows("list") if row["name"] == name]
+        if not rows or not rows[0]["active"] or rows[0]["state"] == "crashed":
+            return rows[0] if rows else {}
+        time.sleep(1)
+    return None
+
+
+def break_guest(findings, toolstack, name, order, word):
+    """Start a guest, give it the order that breaks it, and look at what is said of it."""
+    toolstack.create(name, description="debian-6.1", memory=160)
+    with toolstack.console(name):
+        pass
+    toolstack.shell.run(f"torii console {name} --send '{order}\n' --expect 'zzz' --timeout 3; true", time_limit=60)
+    row = wait_ended(toolstack, name)
+    if findings.check(row is not None, f"{name}: the broken guest has ended"):
+        told = f"{row.get('state')}: {row.get('explanation')}"
+        findings.check(word in told.lower(), f"{name}: torii list says {told!r}")
+        info = toolstack.shell.attempt(f"torii info {name}")[1]
+        findings.check(word in info.lower(), f"{name}: torii info says why")
+
+
+def steps(findings, toolstack):
+    """A neighbour runs all the while."""
+    toolstack.create("neighbour", description="debian-6.1", memory=160)
+    with toolstack.console("neighbour") as guest:
+        guest.run("true")
+    free = toolstack.free_pages()
+    for name, (order, word) in BREAKS.items():
+        break_guest(findings, toolstack, name, order, word)
+        toolstack.shell.attempt(f"torii destroy {name}")
+        after = toolstack.wait_free(free)
+        findings.check(after == free, f"{name}: {free} pages were free before, {after} are now")
+    toolstack.create("young", description="debian-6.1", memory=160)
+    time.sleep(0.5)
+    toolstack.verb("destroy", "young")
+    toolstack.wait_gone("young")
+    findings.check(toolstack.wait_free(free) == free, "a guest destroyed while it booted left nothing")
+    with toolstack.console("neighbour") as guest:
+        findings.check("42" in guest.run("echo $((6 * 7))"), "the neighbour goes on")
+    toolstack.verb("destroy", "neighbour")
+
+
+def main(arguments):
+    """One machine."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hypervisor", default="torii", choices=("torii", "mixed"))
+    options = parser.parse_args(arguments)
+    machine, side = boot(options.hypervisor, name=f"failures-{options.hypervisor}", guests=["6.1"], time_limit=500)
+    return run_machine(machine, side, steps)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

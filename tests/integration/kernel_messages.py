@@ -1,0 +1,58 @@
+"""Compares a kernel's messages with those of the same kernel under Xen 4.17."""
+
+import re
+from pathlib import Path
+
+REFERENCE = Path(__file__).parent / "reference"
+# The only lines of dom0 that may differ, by text: they are about interrupts of devices, which are not passed through yet.
+DEVICE_INTERRUPT_LINES = (
+    r"hpet_acpi_add: no address or irqs in _CRS",
+    r"xen:events: Failed to obtain physical IRQ \d+",
+)
+_RULES = (
+    (re.compile(r"^<(\d)>\[ *\d+\.\d+\] "), r"<\1> "),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+    (re.compile(r"\b[0-9a-f]{16}\b"), "ADDRESS"),
+    (re.compile(r"\b\d+\.\d+ (?:ms|s|seconds|MHz|BogoMIPS)\b"), "TIME"),
+    (re.compile(r"\b\d+ (?:ns|us|ms|usecs|msecs|jiffies)\b"), "TIME"),
+)
+
+
+def normalise(line):
+    """A message without its time, addresses and durations."""
+    for pattern, replacement in _RULES:
+        line = pattern.sub(replacement, line)
+    return line.rstrip()
+
+
+def reference_path(kernel, role, cpu):
+    """Where the messages of a kernel in a role under Xen are kept."""
+    model = cpu.split(",")[0]
+    return REFERENCE / f"{kernel}-{role}-{model}.txt"
+
+
+def read_reference(kernel, role, cpu):
+    """The kept messages, without the lines that tell how they were made."""
+    return [line for line in reference_path(kernel, role, cpu).read_text().splitlines() if not line.startswith("#")]
+
+
+def write_reference(kernel, role, cpu, release, messages):
+    """Keep the messages of a run under Xen."""
+    REFERENCE.mkdir(exist_ok=True)
+    head = [f"# Messages at level warning and above of Debian's {release} as {role} under Xen 4.17, -cpu {cpu}, normalised.",
+            "# Made by: python3 tests/integration/boots.py --hypervisor xen --write-reference ..."]
+    reference_path(kernel, role, cpu).write_text("\n".join(head + [normalise(line) for line in messages]) + "\n")
+
+
+def differences(kernel, role, cpu, messages):
+    """Lines that one side has and the other has not, those about device interrupts in dom0 left out."""
+    excused = [re.compile(pattern) for pattern in DEVICE_INTERRUPT_LINES] if role == "dom0" else []
+
+    def keep(line):
+        return not any(pattern.search(line) for pattern in excused)
+
+    expected = [line for line in read_reference(kernel, role, cpu) if keep(line)]
+    found = [line for line in map(normalise, messages) if keep(line)]
+    missing = [f"only under Xen:  {line}" for line in expected if line not in found]
+    added = [f"only under Torii: {line}" for line in found if line not in expected]
+    return missing + added

@@ -1,0 +1,52 @@
+// Domains that make any hypercall as their guests would, each on a CPU of its own.
+#pragma once
+
+#include <torii/abi/hypercall_numbers.h>
+#include <torii/abi/mmu.h>
+
+#include <initializer_list>
+
+#include "arch/x86/pv/pte.h"
+#include "unit/core/grant/call_world.h"
+
+namespace torii::test {
+
+inline constexpr uint64_t kTableFlags =
+    pv::kPtePresent | pv::kPteWrite | pv::kPteUser | pv::kPteAccessed | pv::kPteDirty;
+inline constexpr uint64_t kReadOnly = kTableFlags & ~pv::kPteWrite;
+
+class HostedDomain : public CallDomain {
+public:
+    HostedDomain(uint16_t id, unsigned cpu, bool privileged = false, uint32_t frames = 24);
+
+    // rax at the end; the call is issued again as long as it asks for that, `most` times.
+    int64_t hypercall(abi::Hypercall number, std::initializer_list<uint64_t> arguments,
+                      unsigned most = 10'000);
+
+    int64_t mmuext(abi::MmuextOpCommand command, uint64_t mfn, uint64_t second = 0,
+                   uint16_t about = abi_self());
+    // One request, or several in one batch.
+    int64_t update(uint64_t place, uint64_t value, uint32_t domains = abi_self());
+    int64_t update(std::initializer_list<abi::MmuUpdate> requests, uint32_t domains = abi_self());
+
+    // Contents, as the guest writes them while the frame is no table.
+    [[nodiscard]] uint64_t* entries(Mfn table) const { return fakes::machine().guest_view<uint64_t>(table); }
+    void clear(Mfn mfn) const;
+    [[nodiscard]] static uint64_t entry(Mfn target, uint64_t flags = kTableFlags) {
+        return address_of(target).raw() | flags;
+    }
+    [[nodiscard]] static uint64_t place(Mfn table, unsigned slot) {
+        return address_of(table).raw() + slot * 8;
+    }
+    // The built-in tables.
+    [[nodiscard]] Mfn table(unsigned level) const;
+
+    [[nodiscard]] CpuId cpu() const { return cpu_; }
+    unsigned continuations = 0;
+
+private:
+    static constexpr uint16_t abi_self() { return 0x7ff0; }
+    CpuId cpu_;
+};
+
+}  // namespace torii::test

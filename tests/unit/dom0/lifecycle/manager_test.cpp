@@ -1,0 +1,413 @@
+// The life of domains over a hypervisor, event channels and builders in memory, with the real xenstore and
+// state. A killed daemon is an exception at a fail point, and a new manager on the same folder.
+
+#include <gtest/gtest.h>
+#include <torii/failure.h>
+
+#include <boost/asio/io_context.hpp>
+#include <thread>
+
+#include "fail_point.h"
+#include "lifecycle/domain_manager.h"
+#include "lifecycle/uuid.h"
+#include "unit/dom0/kit/fake_hypervisor.h"
+#include "unit/dom0/kit/kernel_file.h"
+
+namespace torii::dom0 {
+namespace {
+
+using namespace std::chrono_literals;
+using test::FakeDomain;
+using test::FakeEventChannels;
+using test::FakeHypervisor;
+
+struct Killed {};
+
+// What dies with the daemon.
+struct Daemon {
+    Daemon(FakeHypervisor& fake, const std::filesystem::path& folder, std::string_view& fail_at)
+        : hypervisor(fake), state(folder / "state", "boot-1"), store(context, store_options(folder)) {
+        const auto hook = [&fail_at](std::string_view step) {
+            if (step == fail_at) throw Killed();
+        };
+        ManagerOptions options;
+        options.log_directory = folder / "log";
+        manager = std::make_unique<DomainManager>(
+            DomainManager::Parts{context, hypervisor, channels, store, state, hook}, options,
+            [this](const v1::BuilderRequest& request, BuilderProcess::Callbacks callbacks) {
+                requests.push_back(request);
+                builders.push_back(std::move(callbacks));
+                return std::shared_ptr<BuilderProcess>();
+            });
+        manager->recover();
+    }
+    static xenstore::Options store_options(const std::filesystem::path& folder) {
+        xenstore::Options options;
+        options.state_directory = folder / "store";
+        options.boot_id = "boot-1";
+        return options;
+    }
+    // Handlers and the thread that destroys domains.
+    void settle() {
+        for (int i = 0; i < 30; i++) {
+            context.restart();
+            context.poll();
+            std::this_thread::sleep_for(5ms);
+        }
+    }
+
+    boost::asio::io_context context;
+    Hypervisor hypervisor;
+    FakeEventChannels channels;
+    StateStore state;
+    xenstore::Service store;
+    std::vector<v1::BuilderRequest> requests;
+    std::vector<BuilderProcess::Callbacks> builders;
+    std::unique_ptr<DomainManager> manager;
+};
+
+class Lifecycle : public ::testing::Test {
+protected:
+    void SetUp() override { start(); }
+    void start() {
+        daemon_.reset();
+        daemon_ = std::make_unique<Daemon>(fake_, folder_.path(), fail_at_);
+    }
+    // As kill -9 and the next start.
+    void restart_daemon() {
+        fail_at_ = "";
+        start();
+        daemon_->settle();
+    }
+    DomainManager& manager() { return *daemon_->manager; }
+
+    static v1::DomainConfig config(const std::string& name) {
+        v1::DomainConfig config;
+        config.set_name(name);
+        config.set_kernel("/kernel");
+        config.set_memory_kib(8 << 10);
+        config.set_vcpus(1);
+        return config;
+    }
+    struct Told {
+        std::optional<v1::Domain> done;
+        std::string failure;
+    };
+    DomainManager::Outcome outcome() {
+        told_ = std::make_shared<Told>();
+        return {[told = told_](const v1::Domain& domain) { told->done = domain; },
+                [told = told_](const Failure& failure) { told->failure = failure.what(); }};
+    }
+    void ask_create(const v1::DomainConfig& config, bool paused = false) {
+        manager().create(config, paused, nullptr, outcome());
+    }
+    // What the newest builder would do.
+    FakeDomain& build() {
+        const v1::BuilderRequest request = daemon_->requests.back();
+        FakeDomain& domain = fake_.add_domain(*parse_uuid(request.uuid()), 4);
+        v1::BuilderResult result;
+        result.set_domid(domain.id);
+        result.set_xenstore_frame(domain.frames.at(0));
+        result.set_xenstore_port(1);
+        result.set_console_frame(domain.frames.at(1));
+        result.set_console_port(2);
+        const uint16_t id = domain.id;
+        daemon_->builders.back().built(result);
+        return fake_.domain(id);
+    }
+    FakeDomain& create(const v1::DomainConfig& config, bool paused = false) {
+        ask_create(config, paused);
+        return build();
+    }
+    FakeDomain& create(const std::string& name) { return create(config(name)); }
+    void destroy(const std::string& name) {
+        manager().destroy(name, outcome());
+        daemon_->settle();
+    }
+    void guest_ends(FakeDomain& domain, abi::ShutdownReason reason) {
+        domain.shut_down = true;
+        domain.shutdown_reason = static_cast<uint32_t>(reason);
+        manager().check_domains();
+        daemon_->settle();
+    }
+    std::optional<std::string> node(const std::string& path) { return daemon_->store.client().read(path); }
+    void expect_nothing_left() {
+        EXPECT_TRUE(fake_.domains.empty());
+        EXPECT_EQ(fake_.free_frames(), free_before_);
+        EXPECT_EQ(fake_.mappings(), 0u);
+        EXPECT_TRUE(daemon_->channels.bound.empty());
+        EXPECT_TRUE(daemon_->store.client().directory("/vm").value_or(std::vector<std::string>()).empty());
+        EXPECT_EQ(daemon_->store.client().directory("/local/domain")->size(), 1u);
+    }
+
+    test::TemporaryFolder folder_;
+    FakeHypervisor fake_;
+    std::string_view fail_at_;
+    uint64_t free_before_ = fake_.free_frames();
+    std::unique_ptr<Daemon> daemon_;
+    std::shared_ptr<Told> told_;
+};
+
+TEST_F(Lifecycle, CreateRunDestroy) {
+    FakeDomain& domain = create("g1");
+    ASSERT_TRUE(told_->done);
+    EXPECT_EQ(told_->done->domid(), domain.id);
+    EXPECT_FALSE(domain.paused);
+    const std::string home = "/local/domain/" + std::to_string(domain.id);
+    EXPECT_EQ(node(home + "/name"), "g1");
+    EXPECT_EQ(node(home + "/memory/target"), std::to_string(8 << 10));
+    EXPECT_EQ(node(home + "/cpu/0/availability"), "online");
+    EXPECT_EQ(manager().info("g1").state(), v1::RUNNING);
+    EXPECT_EQ(manager().info(std::to_string(domain.id)).name(), "g1");
+    destroy("g1");
+    EXPECT_TRUE(told_->done);
+    expect_nothing_left();
+    EXPECT_THROW(manager().info("g1"), Failure);
+}
+
+TEST_F(Lifecycle, NamesAreUniqueWhileInUse) {
+    create("g1");
+    try {
+        ask_create(config("g1"));
+        FAIL();
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.code(), ErrorCode::kDomainExists);
+    }
+    EXPECT_THROW(manager().rename("g1", "bad name"), Failure);
+    manager().rename("g1", "g2");
+    EXPECT_EQ(manager().info("g2").name(), "g2");
+    create("g1");
+    EXPECT_THROW(manager().rename("g1", "g2"), Failure);
+}
+
+TEST_F(Lifecycle, FailedBuildLeavesNothing) {
+    ask_create(config("g1"));
+    daemon_->builders.back().failed(Failure(ErrorCode::kNoKernel, "no such kernel"));
+    EXPECT_EQ(told_->failure, "no such kernel");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, BuilderThatDiesLeavesNoDomain) {
+    ask_create(config("g1"));
+    fake_.add_domain(*parse_uuid(daemon_->requests.back().uuid()), 3);
+    daemon_->builders.back().failed(Failure(ErrorCode::kInternal, "ended early"));
+    EXPECT_EQ(told_->failure, "");  // told when the domain is gone
+    daemon_->settle();
+    EXPECT_EQ(told_->failure, "ended early");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, OnlyTwoBuildersAtATime) {
+    for (int i = 0; i < 4; i++)
+        ask_create(config("g" + std::to_string(i)));
+    EXPECT_EQ(daemon_->builders.size(), 2u);
+    build();
+    EXPECT_EQ(daemon_->builders.size(), 3u);
+    EXPECT_EQ(manager().info("g3").building(), true);
+    manager().cancel_creation(manager().info("g3").uuid());
+    EXPECT_EQ(told_->failure, "the creation was cancelled");
+    EXPECT_THROW(manager().info("g3"), Failure);
+}
+
+TEST_F(Lifecycle, PauseAndUnpause) {
+    FakeDomain& domain = create(config("g1"), true);
+    EXPECT_TRUE(domain.paused);
+    EXPECT_THROW(manager().pause("g1"), Failure);
+    EXPECT_THROW(manager().request_shutdown("g1", false), Failure);
+    manager().unpause("g1");
+    EXPECT_FALSE(domain.paused);
+    EXPECT_THROW(manager().unpause("g1"), Failure);
+    manager().pause("g1");
+    restart_daemon();
+    EXPECT_TRUE(domain.paused);
+    EXPECT_EQ(manager().info("g1").state(), v1::PAUSED);
+}
+
+TEST_F(Lifecycle, ShutdownIsAskedOfGuestsThatListen) {
+    FakeDomain& domain = create("g1");
+    const std::string control = "/local/domain/" + std::to_string(domain.id) + "/control/";
+    EXPECT_THROW(manager().request_shutdown("g1", false), Failure);
+    daemon_->store.client().write(control + "feature-poweroff", "1");
+    manager().request_shutdown("g1", false);
+    EXPECT_EQ(node(control + "shutdown"), "poweroff");
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTDOWN);
+    guest_ends(domain, abi::ShutdownReason::kPoweroff);
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTOFF);
+    EXPECT_EQ(manager().info("g1").reason(), 1);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, MemoryTargetWithinLimits) {
+    FakeDomain& domain = create("g1");
+    manager().set_memory("g1", 6 << 10);
+    EXPECT_EQ(node("/local/domain/" + std::to_string(domain.id) + "/memory/target"), std::to_string(6 << 10));
+    EXPECT_EQ(manager().info("g1").target_memory_kib(), 6u << 10);
+    EXPECT_THROW(manager().set_memory("g1", 9 << 10), Failure);
+    EXPECT_THROW(manager().set_memory("g1", 1), Failure);
+}
+
+TEST_F(Lifecycle, CrashIsExplainedByTheHypervisorsLog) {
+    FakeDomain& domain = create("g1");
+    fake_.log =
+        "(XEN) d77v0 other\n(XEN) d" + std::to_string(domain.id) + "v0 Unhandled: vec 14\n(XEN) more\n";
+    guest_ends(domain, abi::ShutdownReason::kCrash);
+    const v1::Domain info = manager().info("g1");
+    EXPECT_EQ(info.state(), v1::SHUTOFF);
+    EXPECT_EQ(info.reason(), 3);
+    EXPECT_NE(info.explanation().find("Unhandled: vec 14"), std::string::npos);
+    EXPECT_FALSE(info.active());
+    // The name is free again.
+    create("g1");
+    EXPECT_EQ(manager().info("g1").state(), v1::RUNNING);
+}
+
+TEST_F(Lifecycle, PreservedDomainsStayUntilDestroyed) {
+    v1::DomainConfig description = config("g1");
+    description.set_on_crash(v1::END_PRESERVE);
+    FakeDomain& domain = create(description);
+    guest_ends(domain, abi::ShutdownReason::kCrash);
+    EXPECT_EQ(manager().info("g1").state(), v1::CRASHED);
+    EXPECT_TRUE(manager().info("g1").active());
+    restart_daemon();
+    EXPECT_EQ(manager().info("g1").state(), v1::CRASHED);
+    destroy("g1");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, RebootStartsItAgain) {
+    v1::DomainConfig description = config("g1");
+    description.set_on_reboot(v1::END_RESTART);
+    FakeDomain& domain = create(description);
+    const uint16_t first = domain.id;
+    guest_ends(domain, abi::ShutdownReason::kReboot);
+    EXPECT_TRUE(manager().info("g1").building());
+    FakeDomain& second = build();
+    EXPECT_NE(second.id, first);
+    EXPECT_EQ(manager().info("g1").state(), v1::RUNNING);
+    // A guest that reboots at once, again and again, is let go.
+    for (int i = 0; i < 20 && manager().info("g1").active(); i++) {
+        guest_ends(fake_.domains.begin()->second, abi::ShutdownReason::kReboot);
+        if (manager().info("g1").building()) build();
+    }
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTOFF);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, ARebootGoesOnWhenTheDaemonIsKilledMeanwhile) {
+    v1::DomainConfig description = config("g1");
+    description.set_on_reboot(v1::END_RESTART);
+    guest_ends(create(description), abi::ShutdownReason::kReboot);
+    ASSERT_TRUE(manager().info("g1").building());
+    fake_.add_domain(*parse_uuid(manager().info("g1").uuid()), 3);  // as far as the builder had come
+    restart_daemon();
+    ASSERT_EQ(daemon_->builders.size(), 1u);
+    build();
+    EXPECT_EQ(manager().info("g1").state(), v1::RUNNING);
+    destroy("g1");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, DyingDomainsStayListedUntilOthersLetGo) {
+    const uint16_t id = create("g1").id;
+    fake_.keep_dying = true;
+    destroy("g1");
+    EXPECT_TRUE(manager().info("g1").dying());
+    EXPECT_EQ(manager().info("g1").domid(), id);
+    ask_create(config("g1"));  // its name is free
+    daemon_->builders.back().failed(Failure(ErrorCode::kInternal, "enough"));
+    restart_daemon();
+    EXPECT_TRUE(manager().info("g1").dying());
+    fake_.keep_dying = false;
+    Hypervisor(fake_).destroy(DomId(id));
+    manager().check_domains();
+    daemon_->settle();
+    EXPECT_THROW(manager().info("g1"), Failure);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, RestartFindsEverybodyAgain) {
+    FakeDomain& domain = create("g1");
+    create("g2");
+    restart_daemon();
+    EXPECT_EQ(manager().info("g1").domid(), domain.id);
+    EXPECT_EQ(manager().list().size(), 2u);
+    EXPECT_TRUE(daemon_->store.is_introduced(DomId(domain.id)));
+    EXPECT_EQ(daemon_->channels.bound.size(), 4u);
+    destroy("g1");
+    destroy("g2");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, DomainsThatVanishMeanwhileAreReleased) {
+    const uint16_t id = create("g1").id;
+    daemon_.reset();
+    Hypervisor(fake_).destroy(DomId(id));
+    restart_daemon();
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTOFF);
+    expect_nothing_left();
+}
+
+// The daemon is killed at each of its steps; the next one leaves nothing half done.
+TEST_F(Lifecycle, KilledAtEachStepOfCreate) {
+    for (const std::string_view step : kFailPoints) {
+        if (!step.starts_with("create.")) continue;
+        fail_at_ = step;
+        bool killed = false;
+        try {
+            create("g1");
+        } catch (const Killed&) {
+            killed = true;
+        }
+        // Steps inside the builder's process are not reached here.
+        restart_daemon();
+        const bool exists = !fake_.domains.empty();
+        if (exists) {
+            EXPECT_EQ(manager().info("g1").state(), v1::RUNNING) << step;
+            EXPECT_FALSE(fake_.domains.begin()->second.paused) << step;
+        }
+        EXPECT_EQ(exists, !killed || step == "create.saved" || step == "create.unpaused") << step;
+        if (exists) destroy("g1");
+        expect_nothing_left();
+        create("g1");
+        destroy("g1");
+        expect_nothing_left();
+    }
+}
+
+TEST_F(Lifecycle, KilledAtEachStepOfDestroy) {
+    for (const std::string_view step : kFailPoints) {
+        if (!step.starts_with("destroy.")) continue;
+        create("g1");
+        fail_at_ = step;
+        bool killed = false;
+        try {
+            destroy("g1");
+        } catch (const Killed&) {
+            killed = true;
+        }
+        EXPECT_TRUE(killed) << step;
+        restart_daemon();
+        EXPECT_THROW(manager().info("g1"), Failure) << step;
+        expect_nothing_left();
+    }
+}
+
+TEST_F(Lifecycle, StateOfAnotherBootIsDropped) {
+    create("g1");
+    daemon_.reset();
+    const StateStore other(folder_.path() / "state", "boot-2");
+    EXPECT_TRUE(StateStore(other).load().empty());
+}
+
+TEST_F(Lifecycle, ConsoleIsLoggedAndSurvivesTheDomain) {
+    FakeDomain& domain = create("g1");
+    auto* ring = reinterpret_cast<abi::ConsoleRing*>(fake_.frame(domain.frames.at(1)));
+    std::copy_n("panic!\n", 7, ring->out);
+    ring->out_prod = 7;
+    guest_ends(domain, abi::ShutdownReason::kCrash);
+    EXPECT_EQ(manager().console_log("g1", 100), "panic!\n");
+    EXPECT_THROW(manager().console("g1"), Failure);
+}
+
+}  // namespace
+}  // namespace torii::dom0
