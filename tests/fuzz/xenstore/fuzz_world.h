@@ -13,35 +13,12 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/input.h"
 #include "xenstore/engine.h"
 
 namespace torii::dom0::xenstore::fuzz {
 
-// Takes the input apart. At its end everything is zero.
-class Input {
-public:
-    Input(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-    [[nodiscard]] bool at_end() const { return position_ == size_; }
-    std::uint8_t byte() { return at_end() ? 0 : data_[position_++]; }
-    std::uint32_t word() {
-        const std::uint32_t low = byte();
-        return low | static_cast<std::uint32_t>(byte()) << 8;
-    }
-    // A number below `count`.
-    unsigned choice(unsigned count) { return byte() % count; }
-    std::string bytes(std::size_t most) {
-        std::string result;
-        for (std::size_t left = word() % (most + 1); left != 0 && !at_end(); --left) {
-            result += static_cast<char>(byte());
-        }
-        return result;
-    }
-
-private:
-    const std::uint8_t* data_;
-    std::size_t size_;
-    std::size_t position_ = 0;
-};
+using torii::fuzz::Input;
 
 inline constexpr unsigned kGuests = 3;
 
