@@ -112,6 +112,9 @@ xenstore::Options Daemon::store_options(const DaemonOptions& options) {
     store.connect_domain = [this](DomId domain, const xenstore::RingLocation& location) {
         return connect_foreign(domain, location);
     };
+    store.ring_broken = [this](DomId domain, const std::string& why) {
+        domains_.ring_broken(domain, "its xenstore ring: " + why);
+    };
     store.log = [](xenstore::LogSeverity severity, std::string_view line) {
         if (log_enabled(to_level(severity))) write_log_line(to_level(severity), line);
     };

@@ -39,19 +39,20 @@ void GuestConsole::skip_logged_output() {
     if (logged_beyond != 0 && logged_beyond <= output.available()) output.consume(logged_beyond);
 }
 
-bool GuestConsole::move_output() {
-    auto output = output_of(*wiring_.ring);
-    if (output.broken()) {
-        if (!broken_) {
-            log_warning(
-                "the console ring of {} holds impossible indices: its output is ignored until it repairs "
-                "them",
-                wiring_.name);
-        }
-        broken_ = true;
-        return false;
+bool GuestConsole::indices_are_possible() {
+    const bool was_broken = broken_;
+    broken_ = output_of(*wiring_.ring).broken() || input_of(*wiring_.ring).broken();
+    if (broken_ && !was_broken) {
+        log_warning("the console ring of {} holds impossible indices: it is not served while it does",
+                    wiring_.name);
+        if (wiring_.broken) wiring_.broken();
     }
-    broken_ = false;
+    return !broken_;
+}
+
+bool GuestConsole::move_output() {
+    if (!indices_are_possible()) return false;
+    auto output = output_of(*wiring_.ring);
     std::array<uint8_t, abi::kConsoleOutSize> buffer;
     const uint32_t count = output.peek(buffer);
     if (count == 0) return false;

@@ -25,6 +25,9 @@ public:
         std::function<void()> call_again;  // asks for another service() soon, from the event loop
         FailPointHook fail_point;
         std::string name;  // for messages
+        // Told, once each time it begins, that the ring holds indices that no working guest leaves there.
+        // Called from within service() and drain(): it must not touch this object. May be empty.
+        std::function<void()> broken;
     };
     // Gets output as it arrives.
     using Reader = std::function<void(std::span<const uint8_t>)>;
@@ -52,6 +55,7 @@ public:
 
 private:
     void skip_logged_output();
+    bool indices_are_possible();
     bool move_output();
     bool move_input();
 

@@ -25,6 +25,7 @@ ConsoleConnection::ConsoleConnection(boost::asio::io_context& context, Hyperviso
     };
     wiring.fail_point = fail_point;
     wiring.name = place.name;
+    wiring.broken = place.broken;
     console_ = std::make_unique<GuestConsole>(std::move(wiring), std::make_unique<ConsoleLog>(place.log));
     try {
         pty_ = std::make_unique<Pty>(context,

@@ -17,6 +17,7 @@ struct ConsolePlace {
     Port port;  // of the domain
     std::string name;
     ConsoleLogOptions log;
+    std::function<void()> broken;  // as GuestConsole::Wiring's
 };
 
 class ConsoleConnection {

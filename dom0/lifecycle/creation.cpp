@@ -185,6 +185,13 @@ void DomainManager::connect_console(Managed& managed, bool fresh_log) {
     place.log.limit_bytes = record.config().console_log_bytes() != 0 ? record.config().console_log_bytes()
                                                                      : options_.console_log_bytes;
     place.log.fresh = fresh_log;
+    place.broken = [this, uuid = managed.uuid()] {
+        boost::asio::post(parts_.context, [this, uuid] {
+            const Managed* broken = by_uuid(uuid);
+            if (broken != nullptr)
+                ring_broken(broken->domain(), "its console ring: an index in it makes no sense");
+        });
+    };
     managed.console = std::make_unique<ConsoleConnection>(parts_.context, parts_.hypervisor, parts_.channels,
                                                           place, parts_.fail_point);
     nodes_.set_terminal(managed.domain(), managed.console->terminal());

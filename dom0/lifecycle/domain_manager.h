@@ -86,6 +86,9 @@ public:
 
     // The hypervisor has signalled that some domain's state changed.
     void check_domains();
+    // The domain has left a ring in a state that no working guest leaves it in: it is treated as crashed.
+    // `why` is a sentence about the ring. Of others' domains only the log speaks.
+    void ring_broken(DomId domain, const std::string& why);
 
 private:
     struct Managed {
@@ -127,6 +130,8 @@ private:
 
     // --- ending.cpp
     void handle_end(Managed& managed, const DomainInfo& info);
+    std::string why_killed(DomId domain);
+    void end_as(Managed& managed, abi::ShutdownReason reason, const EndOfLife& end);
     void begin_end(Managed& managed, v1::Afterwards afterwards, const EndOfLife& end);
     static void set_end(v1::DomainRecord& record, const EndOfLife& end);
     void remember_end(Managed& managed, const EndOfLife& end);

@@ -145,7 +145,7 @@ v1::Domain describe_domain(const v1::DomainRecord& record, const std::optional<D
         default:
             if (!info) {
                 set_state(view, v1::NO_STATE, 0, "the hypervisor does not know it any more");
-            } else if (info->shut_down && !record.end_explanation().empty()) {
+            } else if (record.end_handled()) {
                 set_state(view, static_cast<v1::DomainState>(record.end_state()), record.end_reason(),
                           record.end_explanation());
             } else {

@@ -61,18 +61,38 @@ void DomainManager::check_domains() {
 
 void DomainManager::handle_end(Managed& managed, const DomainInfo& info) {
     const abi::ShutdownReason reason = info.shutdown_reason;
-    std::string line;
-    if (reason == abi::ShutdownReason::kCrash) {
-        try {
-            line = find_log_line(parts_.hypervisor.read_log(false, kHypervisorLogTail), info.domain);
-        } catch (const Failure& failure) {
-            log_warning("{}", failure.what());
-        }
+    end_as(managed, reason,
+           describe_end(reason, reason == abi::ShutdownReason::kCrash ? why_killed(info.domain) : ""));
+}
+
+// What the hypervisor says of a domain that crashed; empty if it did not end it itself.
+std::string DomainManager::why_killed(DomId domain) {
+    try {
+        if (const auto told = parts_.hypervisor.end_reason(domain)) return *told;
+        return find_log_line(parts_.hypervisor.read_log(false, kHypervisorLogTail), domain);
+    } catch (const Failure& failure) {
+        log_warning("{}", failure.what());
+        return "";
     }
-    const EndOfLife end = describe_end(reason, line);
-    log_info("{} (domain {}) ended: {}", managed.name(), info.domain.raw(), end.explanation);
+}
+
+void DomainManager::ring_broken(DomId domain, const std::string& why) {
+    for (const auto& [uuid, managed] : domains_) {
+        if (managed->record.phase() != v1::PHASE_LIVE || managed->domain() != domain) continue;
+        if (managed->record.end_handled()) return;
+        // What it does while its end is decided would only be more of the same.
+        parts_.hypervisor.pause(domain);
+        end_as(*managed, abi::ShutdownReason::kCrash,
+               {v1::CRASHED, static_cast<int>(CrashedReason::kUnknown), "ended, since it broke " + why});
+        return;
+    }
+}
+
+// Does what the domain's description wants at such an end.
+void DomainManager::end_as(Managed& managed, abi::ShutdownReason reason, const EndOfLife& end) {
+    log_info("{} (domain {}) ended: {}", managed.name(), managed.record.domid(), end.explanation);
     if (managed.console) managed.console->console().drain();
-    parts_.store.domain_shut_down(info.domain);
+    parts_.store.domain_shut_down(managed.domain());
     v1::EndAction action = action_for(managed.record.config(), reason);
     if (action == v1::END_RESTART) {
         const bool quick = std::time(nullptr) - managed.record.created_unix() < kQuickSeconds;

@@ -91,7 +91,8 @@ void DomainManager::recover_live(Managed& managed, const DomainInfo& info) {
         log_error("the console of {} cannot be connected again: {}", managed.name(), problem.what());
     }
     // Killed between recording the domain as complete and starting it.
-    if (info.paused && !record.start_paused() && !info.shut_down) parts_.hypervisor.unpause(info.domain);
+    if (info.paused && !record.start_paused() && !info.shut_down && !record.end_handled())
+        parts_.hypervisor.unpause(info.domain);
     log_info("{} (domain {}) found again", managed.name(), info.domain.raw());
 }
 

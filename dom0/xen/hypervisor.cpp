@@ -3,6 +3,7 @@
 #include <torii/abi/errno.h>
 #include <torii/abi/event_channel.h>
 #include <torii/abi/mmu.h>
+#include <torii/abi/torii_control.h>
 #include <torii/abi/xen_version.h>
 #include <torii/failure.h>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr size_t kDomainsPerCall = 64;
 constexpr size_t kLogBytesPerCall = 16 * 1024;
+constexpr size_t kEndReasonBytes = 512;
 
 bool is(int64_t result, abi::Errno error) {
     return result == abi::negated(error);
@@ -222,6 +224,20 @@ std::vector<DomainInfo> Hypervisor::domains() {
         next = all.back().domain.raw() + 1u;
     }
     return all;
+}
+
+std::optional<std::string> Hypervisor::end_reason(DomId domain) {
+    CallArray<char> text(calls_, kEndReasonBytes);
+    CallStruct<abi::Domctl> call(calls_);
+    abi::DomctlEndReason request{};
+    request.text.address = text.address();
+    request.size = kEndReasonBytes;
+    static_assert(sizeof(request) <= sizeof(call->u.payload));
+    std::memcpy(call->u.payload, &request, sizeof(request));
+    const int64_t result = domctl(call, static_cast<abi::DomctlCommand>(abi::kDomctlGetEndReason), domain);
+    if (is(result, abi::Errno::kENODATA) || is(result, abi::Errno::kESRCH)) return std::string();
+    if (result < 0) return std::nullopt;
+    return field_text(text.items().data(), kEndReasonBytes);
 }
 
 HostInfo Hypervisor::host() {

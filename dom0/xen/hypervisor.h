@@ -99,6 +99,9 @@ public:
     void destroy(DomId domain);
     std::optional<DomainInfo> domain(DomId domain);
     std::vector<DomainInfo> domains();
+    // The sentence with which the hypervisor ended the domain; empty for one that ended by itself or is gone.
+    // Nothing from a hypervisor that doesn't keep it (it is Torii's own call): then its log may tell.
+    std::optional<std::string> end_reason(DomId domain);
 
     // --- The machine
     HostInfo host();

@@ -94,6 +94,7 @@ private:
     void flush_ring(DomainRing& ring);
     void reconnect(DomainRing& ring);
     void break_ring(DomainRing& ring, std::uint32_t reason);
+    void tell_broken(DomId domain, const std::string& why);
     void announce(std::string_view special);
 
     void deliver_local_events();

@@ -59,6 +59,8 @@ void Engine::resume(DomId domain, std::unique_ptr<RingChannel> channel) {
     entry->second.reattach(std::move(channel));
     // Signals sent while no daemon listened are lost, in both directions.
     entry->second.want_notify();
+    // Which of the reasons it was isn't kept.
+    if (entry->second.broken()) tell_broken(domain, "what it holds makes no sense");
     pump(domain);
 }
 
@@ -222,14 +224,26 @@ void Engine::break_ring(DomainRing& ring, std::uint32_t reason) {
     ring.connection().output.clear();
     ring.mark_broken(reason);
     journal_.ring_reset(ring.domain(), ring.consumed(), ring.produced(), true);
+    const std::string why = reason == abi::kXenstoreErrorProtocol ? "it announced a message that is too long"
+                                                                  : "an index in its ring makes no sense";
     refusals_.refused(ring.domain(), [&] {
-        return "xenstore: " + name_of(ring.domain()) + ": ring no longer served: " +
-               (reason == abi::kXenstoreErrorProtocol ? "it announced a message that is too long"
-                                                      : "an index in its ring makes no sense");
+        return "xenstore: " + name_of(ring.domain()) + ": ring no longer served: " + why;
     });
     (void)commit();
     ring.want_notify();
     ring.notify_if_wanted();
+    tell_broken(ring.domain(), why);
+}
+
+// Later, since whoever is told may release the domain.
+void Engine::tell_broken(DomId domain, const std::string& why) {
+    if (!options_.ring_broken) return;
+    boost::asio::post(io_, [weak = std::weak_ptr(alive_), domain, why] {
+        const auto engine = weak.lock();
+        // Meanwhile the id may have become another's.
+        if (!engine || !(*engine)->rings_.contains(domain)) return;
+        if ((*engine)->rings_.at(domain).broken()) (*engine)->options_.ring_broken(domain, why);
+    });
 }
 
 }  // namespace torii::dom0::xenstore

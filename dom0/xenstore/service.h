@@ -49,6 +49,9 @@ struct Options {
     // Maps the ring of a domain that a client names in an INTRODUCE request (other toolstacks than this
     // daemon). Returns null if it cannot. Unset: such requests are answered ENOSYS.
     std::function<std::unique_ptr<RingChannel>(DomId, const RingLocation&)> connect_domain;
+    // Told, from the event loop, that a domain's ring is no longer served, and why ("an index ..."). Again
+    // after resume(). Unset: nobody is told but the log.
+    std::function<void(DomId, const std::string&)> ring_broken;
     // Gets each line of the service's log. Unset: nothing is logged.
     LogSink log;
 };

@@ -35,6 +35,7 @@ protected:
             if (step == fail_at_) throw Killed();
         };
         wiring.name = "g";
+        wiring.broken = [this] { broken_++; };
         return wiring;
     }
     void start(bool fresh) { console_ = std::make_unique<GuestConsole>(wiring(), make_log(fresh)); }
@@ -57,6 +58,7 @@ protected:
     uint64_t limit_ = 1 << 20;
     int notified_ = 0;
     int again_ = 0;
+    int broken_ = 0;
     std::string_view fail_at_;
     std::unique_ptr<GuestConsole> console_;
 };
@@ -101,6 +103,8 @@ TEST_F(Console, ImpossibleIndicesAreIgnoredUntilRepaired) {
     ring_.out_prod = 0x80000000;
     ring_.in_cons = 77;
     console_->service();
+    console_->service();
+    EXPECT_EQ(broken_, 1);
     const uint8_t byte = 'x';
     console_->send_input({&byte, 1});
     EXPECT_EQ(logged(), "");

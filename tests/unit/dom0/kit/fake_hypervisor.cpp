@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <torii/abi/errno.h>
+#include <torii/abi/torii_control.h>
 #include <torii/abi/xen_version.h>
 #include <torii/failure.h>
 #include <unistd.h>
@@ -220,6 +221,7 @@ int64_t FakeHypervisor::domctl(abi::Domctl& request) {
     const auto found = domains.find(request.domain);
     if (found == domains.end()) return abi::negated(abi::Errno::kESRCH);
     FakeDomain& domain = found->second;
+    if (request.cmd == abi::kDomctlGetEndReason) return tell_end_reason(domain, request);
     switch (command) {
         case abi::DomctlCommand::kDestroydomain:
             domain.dying = true;
@@ -252,6 +254,17 @@ int64_t FakeHypervisor::domctl(abi::Domctl& request) {
         default:
             return abi::negated(abi::Errno::kENOSYS);
     }
+}
+
+int64_t FakeHypervisor::tell_end_reason(const FakeDomain& domain, abi::Domctl& request) {
+    if (!keeps_end_reasons) return abi::negated(abi::Errno::kENOSYS);
+    if (domain.end_reason.empty()) return abi::negated(abi::Errno::kENODATA);
+    abi::DomctlEndReason reason;
+    std::memcpy(&reason, request.u.payload, sizeof(reason));
+    if (reason.size <= domain.end_reason.size()) return abi::negated(abi::Errno::kENOBUFS);
+    std::memcpy(reinterpret_cast<void*>(reason.text.address), domain.end_reason.c_str(),
+                domain.end_reason.size() + 1);
+    return 0;
 }
 
 int64_t FakeHypervisor::list_domains(abi::SysctlGetdomaininfolist& request) {

@@ -39,6 +39,7 @@ struct FakeDomain {
     uint64_t pinned = 0;
     uint64_t hypercall_page = 0;
     std::optional<uint32_t> tsc_mode;
+    std::string end_reason;  // empty: it ended by itself
 };
 
 class FakeHypervisor final : public PrivilegedCalls {
@@ -72,11 +73,13 @@ public:
     bool no_large_extents = false;
     bool keep_dying = false;  // destroyed domains stay, as if others held their frames
     bool has_counters = true;
+    bool keeps_end_reasons = true;  // as Torii, unlike Xen
 
 private:
     int64_t domctl(abi::Domctl& request);
     int64_t sysctl(abi::Sysctl& request);
     int64_t memory_op(uint64_t operation, uint64_t argument);
+    int64_t tell_end_reason(const FakeDomain& domain, abi::Domctl& request);
     int64_t list_domains(abi::SysctlGetdomaininfolist& request);
     int64_t perfc(abi::SysctlPerfcOp& request);
     void describe(const FakeDomain& domain, abi::DomctlGetdomaininfo& info) const;

@@ -2,6 +2,8 @@
 // state. A killed daemon is an exception at a fail point, and a new manager on the same folder.
 
 #include <gtest/gtest.h>
+#include <torii/abi/io/console.h>
+#include <torii/abi/xenstore_wire.h>
 #include <torii/failure.h>
 
 #include <boost/asio/io_context.hpp>
@@ -26,7 +28,11 @@ struct Killed {};
 // What dies with the daemon.
 struct Daemon {
     Daemon(FakeHypervisor& fake, const std::filesystem::path& folder, std::string_view& fail_at)
-        : hypervisor(fake), state(folder / "state", "boot-1"), store(context, store_options(folder)) {
+        : hypervisor(fake),
+          state(folder / "state", "boot-1"),
+          store(context, store_options(folder, [this](DomId domain, const std::string& why) {
+                    manager->ring_broken(domain, "its xenstore ring: " + why);
+                })) {
         const auto hook = [&fail_at](std::string_view step) {
             if (step == fail_at) throw Killed();
         };
@@ -41,8 +47,10 @@ struct Daemon {
             });
         manager->recover();
     }
-    static xenstore::Options store_options(const std::filesystem::path& folder) {
+    static xenstore::Options store_options(const std::filesystem::path& folder,
+                                           std::function<void(DomId, const std::string&)> ring_broken) {
         xenstore::Options options;
+        options.ring_broken = std::move(ring_broken);
         options.state_directory = folder / "store";
         options.boot_id = "boot-1";
         return options;
@@ -129,6 +137,10 @@ protected:
         domain.shutdown_reason = static_cast<uint32_t>(reason);
         manager().check_domains();
         daemon_->settle();
+    }
+    void break_store_ring(FakeDomain& domain) {
+        reinterpret_cast<abi::XenstoreRing*>(fake_.frame(domain.frames.at(0)))->req_prod = 5000;
+        daemon_->channels.signal(DomId(domain.id), Port(1));
     }
     std::optional<std::string> node(const std::string& path) { return daemon_->store.client().read(path); }
     void expect_nothing_left() {
@@ -248,6 +260,7 @@ TEST_F(Lifecycle, MemoryTargetWithinLimits) {
 
 TEST_F(Lifecycle, CrashIsExplainedByTheHypervisorsLog) {
     FakeDomain& domain = create("g1");
+    fake_.keeps_end_reasons = false;
     fake_.log =
         "(XEN) d77v0 other\n(XEN) d" + std::to_string(domain.id) + "v0 Unhandled: vec 14\n(XEN) more\n";
     guest_ends(domain, abi::ShutdownReason::kCrash);
@@ -259,6 +272,80 @@ TEST_F(Lifecycle, CrashIsExplainedByTheHypervisorsLog) {
     // The name is free again.
     create("g1");
     EXPECT_EQ(manager().info("g1").state(), v1::RUNNING);
+}
+
+TEST_F(Lifecycle, CrashIsExplainedByTheHypervisorItself) {
+    FakeDomain& domain = create("g1");
+    domain.end_reason = "iret frame at 0x1000 is not readable";
+    fake_.log = "(torii) d" + std::to_string(domain.id) + " killed: another's, long ago\n";
+    guest_ends(domain, abi::ShutdownReason::kCrash);
+    EXPECT_NE(manager().info("g1").explanation().find("iret frame at 0x1000"), std::string::npos);
+    EXPECT_EQ(manager().info("g1").explanation().find("long ago"), std::string::npos);
+    // One that says itself that it crashed.
+    FakeDomain& second = create("g2");
+    fake_.log = "(torii) d" + std::to_string(second.id) + " killed: another's, long ago\n";
+    guest_ends(second, abi::ShutdownReason::kCrash);
+    EXPECT_NE(manager().info("g2").explanation().find("panicked"), std::string::npos);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, GarbageInTheConsoleRingEndsTheDomain) {
+    FakeDomain& domain = create("g1");
+    FakeDomain& other = create("g2");
+    reinterpret_cast<abi::ConsoleRing*>(fake_.frame(domain.frames.at(1)))->out_prod = 0x80000000;
+    daemon_->channels.signal(DomId(domain.id), Port(2));
+    daemon_->settle();
+    const v1::Domain info = manager().info("g1");
+    EXPECT_EQ(info.state(), v1::SHUTOFF);
+    EXPECT_EQ(info.reason(), 3);
+    EXPECT_NE(info.explanation().find("console ring"), std::string::npos);
+    EXPECT_EQ(fake_.domains.size(), 1u);
+    EXPECT_EQ(manager().info("g2").state(), v1::RUNNING);
+    EXPECT_FALSE(other.paused);
+    destroy("g2");
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, GarbageInTheConsolesInputIndexIsNoticedToo) {
+    FakeDomain& domain = create("g1");
+    reinterpret_cast<abi::ConsoleRing*>(fake_.frame(domain.frames.at(1)))->in_cons = 77;
+    daemon_->channels.signal(DomId(domain.id), Port(2));
+    daemon_->settle();
+    EXPECT_NE(manager().info("g1").explanation().find("console ring"), std::string::npos);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, GarbageInTheXenstoreRingEndsTheDomain) {
+    break_store_ring(create("g1"));
+    daemon_->settle();
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTOFF);
+    EXPECT_NE(manager().info("g1").explanation().find("xenstore ring"), std::string::npos);
+    expect_nothing_left();
+}
+
+TEST_F(Lifecycle, ADomainThatBrokeItsRingCanBePreserved) {
+    v1::DomainConfig description = config("g1");
+    description.set_on_crash(v1::END_PRESERVE);
+    FakeDomain& domain = create(description);
+    break_store_ring(domain);
+    daemon_->settle();
+    EXPECT_EQ(manager().info("g1").state(), v1::CRASHED);
+    EXPECT_TRUE(domain.paused);
+    restart_daemon();
+    EXPECT_TRUE(domain.paused);
+    EXPECT_EQ(manager().info("g1").state(), v1::CRASHED);
+    EXPECT_NE(manager().info("g1").explanation().find("xenstore ring"), std::string::npos);
+    destroy("g1");
+    expect_nothing_left();
+}
+
+// Killed between noticing and recording, the next daemon notices again.
+TEST_F(Lifecycle, ABrokenRingIsNoticedByTheNextDaemon) {
+    break_store_ring(create("g1"));
+    restart_daemon();
+    EXPECT_EQ(manager().info("g1").state(), v1::SHUTOFF);
+    EXPECT_NE(manager().info("g1").explanation().find("xenstore ring"), std::string::npos);
+    expect_nothing_left();
 }
 
 TEST_F(Lifecycle, PreservedDomainsStayUntilDestroyed) {
