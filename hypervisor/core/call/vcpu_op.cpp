@@ -4,6 +4,7 @@
 #include <torii/abi/vcpu.h>
 
 #include "arch/x86/pv/vcpu_context.h"
+#include "base/bounded_index.h"
 #include "base/scope_guard.h"
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
@@ -11,7 +12,6 @@
 #include "core/domain/vcpu_areas.h"
 #include "core/domain/vcpu_info.h"
 #include "core/domain/vcpu_run.h"
-#include "core/event/bounded_index.h"
 #include "core/memory/heap.h"
 #include "port/machine.h"
 #include "port/platform.h"

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <string_view>
 
+#include "base/bounded_index.h"
 #include "base/format.h"
 #include "base/frame.h"
 #include "base/ids.h"
@@ -83,7 +84,7 @@ struct Domain {
     uint64_t tsc_mode = 0;
 
     [[nodiscard]] Vcpu* vcpu(VcpuId vcpu_id) const {
-        return vcpu_id.raw() < vcpu_count ? vcpus[vcpu_id.raw()] : nullptr;
+        return vcpu_id.raw() < vcpu_count ? vcpus[bounded(vcpu_id.raw(), vcpu_count)] : nullptr;
     }
 };
 

@@ -3,10 +3,10 @@
 #include <torii/abi/sched.h>
 #include <torii/abi/virq.h>
 
+#include "base/bounded_index.h"
 #include "base/log.h"
 #include "core/call/counters.h"
 #include "core/domain/domain.h"
-#include "core/event/bounded_index.h"
 #include "port/machine.h"
 
 namespace torii {

@@ -15,7 +15,7 @@
 #include <cstddef>
 #include <span>
 
-#include "core/event/bounded_index.h"
+#include "base/bounded_index.h"
 #include "core/event/event_vcpu.h"
 #include "core/event/fifo_state.h"
 #include "core/event/port_state.h"

@@ -2,8 +2,8 @@
 
 #include <new>
 
+#include "base/bounded_index.h"
 #include "base/scope_guard.h"
-#include "core/grant/bounded_index.h"
 #include "core/memory/heap.h"
 #include "port/frames.h"
 
@@ -59,7 +59,7 @@ Result<> GrantTable::add_frame(Mfn page) {
     const uint64_t entries = uint64_t{frame_count()} * kGrantEntriesPerFrame;
     if (ref.raw() >= entries) [[unlikely]]
         return false;
-    const uint64_t index = bounded_index(ref.raw(), entries);
+    const uint64_t index = bounded(ref.raw(), entries);
     const Page& page = pages_[index / kGrantEntriesPerFrame];
     place = {page.shared + index % kGrantEntriesPerFrame, page.active + index % kGrantEntriesPerFrame};
     return true;

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "core/grant/bounded_index.h"
+#include "base/bounded_index.h"
 #include "core/memory/heap.h"
 
 namespace torii {
@@ -52,7 +52,7 @@ Result<GrantHandle> Maptrack::reserve() {
 GrantMapping* Maptrack::claim(GrantHandle handle) {
     const uint32_t used = used_so_far();
     if (handle.raw() >= used) return nullptr;
-    GrantMapping& mapping = at(GrantHandle(static_cast<uint32_t>(bounded_index(handle.raw(), used))));
+    GrantMapping& mapping = at(GrantHandle(static_cast<uint32_t>(bounded(handle.raw(), used))));
     uint16_t seen = mapping.state.load(std::memory_order_relaxed);
     if (seen == 0 || (seen & kClaimed) != 0) return nullptr;
     const auto claimed = static_cast<uint16_t>(seen | kClaimed);

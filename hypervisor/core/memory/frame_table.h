@@ -93,14 +93,20 @@ extern FrameTable frame_table;  // written once at boot
 
 inline constexpr unsigned kSectionShift = 15;
 
+// The table's area has room for 2^32 entries (16 TiB): a CPU that guesses a check of a guest's number wrongly
+// reads there, and not in the direct map behind it.
+[[nodiscard]] inline uint64_t cut_to_table(Mfn mfn) {
+    return static_cast<uint32_t>(mfn.raw());
+}
+
 // Whether the frame has an entry. Guest-supplied numbers go through here first.
 [[nodiscard]] inline bool frame_exists(Mfn mfn) {
     if (mfn.raw() >= frame_table.end) return false;
-    const uint64_t section = mfn.raw() >> kSectionShift;
+    const uint64_t section = cut_to_table(mfn) >> kSectionShift;
     return ((frame_table.section_bits[section / 64] >> (section % 64)) & 1) != 0;
 }
 [[nodiscard]] inline Frame& frame_at(Mfn mfn) {
-    return frame_table.base[mfn.raw()];
+    return frame_table.base[cut_to_table(mfn)];
 }
 [[nodiscard]] inline Mfn mfn_of(const Frame& frame) {
     return Mfn(static_cast<uint64_t>(&frame - frame_table.base));
