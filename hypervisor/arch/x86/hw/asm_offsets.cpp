@@ -14,18 +14,17 @@ void offsets() {
     OFFSET(LOCAL_STACK_TOP, offsetof(CpuLocal, stack_top));
     OFFSET(LOCAL_SYSCALL_TARGET, offsetof(CpuLocal, syscall_target));
     OFFSET(LOCAL_SYSCALL32_TARGET, offsetof(CpuLocal, syscall32_target));
+    OFFSET(LOCAL_HYPERVISOR_CR3, offsetof(CpuLocal, hypervisor_cr3));
+    OFFSET(LOCAL_GUEST_CR3, offsetof(CpuLocal, guest_cr3));
+    OFFSET(LOCAL_VIEW_STAMP, offsetof(CpuLocal, view_stamp));
+    OFFSET(LOCAL_EXIT_FRAME, offsetof(CpuLocal, exit_frame));
     OFFSET(FRAME_SIZE, sizeof(pv::GuestRegisters));
+    OFFSET(FRAME_RAX, offsetof(pv::GuestRegisters, rax));
     OFFSET(FRAME_RIP, offsetof(pv::GuestRegisters, rip));
     OFFSET(FRAME_CS, offsetof(pv::GuestRegisters, cs));
     OFFSET(FRAME_VECTOR, offsetof(pv::GuestRegisters, entry_vector));
-    OFFSET(ENTRY_KERNEL_CR3, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, kernel_cr3));
-    OFFSET(ENTRY_USER_CR3, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, user_cr3));
-    OFFSET(ENTRY_KERNEL_SP, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, kernel_sp));
-    OFFSET(ENTRY_SYSCALL_CALLBACK, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, syscall_callback));
     OFFSET(ENTRY_IN_KERNEL_MODE, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, in_kernel_mode));
-    OFFSET(ENTRY_MASKS_EVENTS, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, syscall_masks_events));
     OFFSET(ENTRY_EXIT_WORK, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, exit_work));
-    OFFSET(ENTRY_FAST_USABLE, offsetof(Vcpu, entry) + offsetof(pv::PvEntryState, fast_entry_usable));
     OFFSET(VCPU_INFO, offsetof(Vcpu, events) + offsetof(EventVcpu, info));
 }
 

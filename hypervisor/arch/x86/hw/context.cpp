@@ -8,8 +8,10 @@
 #include "arch/x86/hw/apic.h"
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/cpu_local.h"
+#include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/bounce.h"
 #include "arch/x86/pv/emulate.h"
 #include "arch/x86/pv/pte.h"
@@ -84,6 +86,12 @@ void save_state(Vcpu& vcpu) {
     save_fpu(vcpu.pv.fpu_area);
 }
 
+void run_on(CpuLocal& cpu, uint64_t cr3, bool kernel_mode) {
+    hw::write_cr3(cr3);
+    if (hw::speculation.isolate_guests) [[unlikely]]
+        hw::choose_guest_view(cpu, cr3, kernel_mode);
+}
+
 constexpr uint64_t kDr7Off = 0x400;
 
 void load_debug_registers(const Vcpu& vcpu) {
@@ -120,11 +128,13 @@ void switch_context(Vcpu* from, Vcpu* to) {
         const uint64_t top =
             reinterpret_cast<uint64_t>(to->pv.stack) + TORII_STACK_SIZE - sizeof(hw::StackTop);
         cpu.stack_top = top;
-        cpu.task_state.stack[0] = top;
+        if (!hw::speculation.isolate_guests) cpu.task_state.stack[0] = top;
     }
     // Idle leaves the last vCPU's registers where they are; they are saved when another one comes.
     if (to != nullptr && cpu.last_loaded != to) {
         if (cpu.last_loaded != nullptr) save_state(*cpu.last_loaded);
+        hw::wipe_entry_stacks(cpu, to);
+        hw::barrier_between(cpu, *to);
         cpu.last_loaded = to;
         load_state(*to);
     }
@@ -135,9 +145,10 @@ void switch_context(Vcpu* from, Vcpu* to) {
 
 void forget_vcpu_on_cpus(Vcpu& vcpu) {
     CpuLocal& cpu = local();
+    cpu.predictors_of = nullptr;  // another domain may come to lie where this one did
     if (cpu.last_loaded != &vcpu) return;
     cpu.last_loaded = nullptr;
-    if (cpu.current == nullptr) hw::write_cr3(address_of(hw::hypervisor_root).raw());
+    if (cpu.current == nullptr) run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
     for (unsigned i = 0; i < abi::kFirstReservedGdtPage; ++i)
         hw::map_page(hw::area_of(cpu.id) + TORII_AREA_GDT + i * kPageSize, hw::empty_gdt_page,
                      hw::Protection::kReadOnly);
@@ -163,6 +174,7 @@ Result<> create_vcpu_platform(Vcpu& vcpu) {
     auto* const frame = reinterpret_cast<uint64_t*>(vcpu.pv.registers) - 7;
     frame[6] = reinterpret_cast<uint64_t>(first_run);
     vcpu.pv.stack_pointer = reinterpret_cast<uint64_t>(frame);
+    vcpu.entry.isolated = hw::speculation.isolate_guests ? 1 : 0;
     vcpu.pv.cr4 = pv::kInitialGuestCr4;
     vcpu.pv.debug_registers[6] = 0xffff0ff0;
     vcpu.pv.debug_registers[7] = kDr7Off;
@@ -185,7 +197,7 @@ void poke(Vcpu& vcpu) {
 void load_address_space(const Vcpu& vcpu) {
     if (local().last_loaded != &vcpu) return;
     const uint64_t cr3 = vcpu.entry.in_kernel_mode != 0 ? vcpu.entry.kernel_cr3 : vcpu.entry.user_cr3;
-    hw::write_cr3(cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw());
+    run_on(local(), cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
     hw::note_flush(local());
     const uint64_t cpu_bit = uint64_t{1} << this_cpu().raw();
     std::atomic<uint64_t>& dirty = vcpu.domain->dirty_cpus;

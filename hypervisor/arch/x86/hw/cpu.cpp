@@ -5,11 +5,13 @@
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/pte.h"
 
 extern "C" {
 extern char syscall_stub[], syscall32_stub[], stub_page[], syscall_entry[], syscall32_entry[], trap_stubs[];
-extern char debug_stub[], nmi_stub[], double_fault_stub[], machine_check_stub[];
+extern char isolated_syscall_stub[], isolated_syscall32_stub[], isolated_trap_stubs[];
+extern char debug_stub[], isolated_debug_stub[], nmi_stub[], double_fault_stub[], machine_check_stub[];
 }
 
 namespace torii::hw {
@@ -34,7 +36,7 @@ struct Gate {
     uint64_t low;
     uint64_t high;
 };
-constinit Gate interrupt_table[256]{};
+alignas(kPageSize) constinit Gate interrupt_table[256]{};
 
 uint64_t bit(unsigned n) {
     return uint64_t{1} << n;
@@ -62,16 +64,6 @@ void detect_xsave() {
     features.xsave_bytes = bytes;
 }
 
-// Open to Meltdown and L1TF: Intel, unless IA32_ARCH_CAPABILITIES says no (RDCL_NO, bit 0; SKIP_L1DFL_VMENTRY
-// doesn't matter here).
-void detect_flaws(bool has_arch_capabilities) {
-    if (!features.intel) return;
-    const uint64_t capabilities = has_arch_capabilities ? read_msr(kMsrArchCapabilities) : 0;
-    const bool safe = (capabilities & 1) != 0;
-    features.meltdown = !safe;
-    features.l1tf = !safe;
-}
-
 // The hypervisor's part of the GDT: the page behind the guest's fourteen.
 void fill_gdt(CpuId cpu, const TaskState& task_state) {
     auto* const entries = reinterpret_cast<uint64_t*>(area_of(cpu) + TORII_AREA_GDT + 14 * kPageSize);
@@ -90,8 +82,11 @@ void fill_gdt(CpuId cpu, const TaskState& task_state) {
 void set_up_system_calls(CpuId cpu) {
     const uint64_t stub = area_of(cpu) + TORII_AREA_STUB;
     write_msr(kMsrStar, uint64_t{abi::kFlatRing3Cs32} << 48 | uint64_t{TORII_SELECTOR_CODE} << 32);
-    write_msr(kMsrLstar, stub + static_cast<uint64_t>(syscall_stub - stub_page));
-    write_msr(kMsrCstar, stub + static_cast<uint64_t>(syscall32_stub - stub_page));
+    const bool isolated = speculation.isolate_guests;
+    const char* const wide = isolated ? isolated_syscall_stub : syscall_stub;
+    const char* const narrow = isolated ? isolated_syscall32_stub : syscall32_stub;
+    write_msr(kMsrLstar, stub + static_cast<uint64_t>(wide - stub_page));
+    write_msr(kMsrCstar, stub + static_cast<uint64_t>(narrow - stub_page));
     write_msr(kMsrSyscallMask, pv::kFlagInterrupt | pv::kFlagTrap | pv::kFlagDirection | pv::kFlagNestedTask |
                                    pv::kFlagAlignment | pv::kFlagIopl);
     // SYSENTER without a stack faults to the guest as an illegal instruction would: selector 0.
@@ -109,33 +104,36 @@ void detect_features() {
     features.no_execute = (extended.d & bit(20)) != 0;
     features.tsc_aux = (extended.d & bit(27)) != 0;
     features.large_1g = (extended.d & bit(26)) != 0;
-    bool has_arch_capabilities = false;
     if (vendor.a >= 7) {
         const CpuidResult seven = cpuid(7);
         features.fsgsbase = (seven.b & bit(0)) != 0;
         features.smep = (seven.b & bit(7)) != 0;
         features.umip = (seven.c & bit(2)) != 0;
-        has_arch_capabilities = (seven.d & bit(29)) != 0;
     }
     const uint32_t highest = cpuid(0x80000000).a;
     if (highest >= 0x80000007) features.invariant_tsc = (cpuid(0x80000007).d & bit(8)) != 0;
     if (highest >= 0x80000008) features.physical_bits = cpuid(0x80000008).a & 0xff;
     detect_xsave();
-    detect_flaws(has_arch_capabilities);
     pv::pte_limits.address_mask = ((uint64_t{1} << features.physical_bits) - 1) & kPageMask;
     if (!features.no_execute) pv::pte_limits.extra_refused = pv::kPteNoExecute;
 }
 
 void build_interrupt_table() {
+    const bool isolated = speculation.isolate_guests;
+    const char* const stubs = isolated ? isolated_trap_stubs : trap_stubs;
     for (unsigned vector = 0; vector < 256; ++vector)
-        set_gate(vector, trap_stubs + vector * 16, 0, 0);
+        set_gate(vector, stubs + vector * 16, 0, 0);
     // What guests raise by an instruction of their own.
     for (const unsigned vector : {3u, 4u, 0x80u})
-        set_gate(vector, trap_stubs + vector * 16, 3, 0);
-    set_gate(1, debug_stub, 0, 4);
+        set_gate(vector, stubs + vector * 16, 3, 0);
+    set_gate(1, isolated ? isolated_debug_stub : debug_stub, 0, 4);
     set_gate(2, nmi_stub, 0, 1);
     set_gate(8, double_fault_stub, 0, 2);
     set_gate(18, machine_check_stub, 0, 3);
+}
+
+uint64_t interrupt_table_address() {
+    return reinterpret_cast<uint64_t>(interrupt_table);
 }
 
 void set_up_cpu(CpuId cpu) {

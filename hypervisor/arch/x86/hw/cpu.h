@@ -17,8 +17,6 @@ struct CpuFeatures {
     bool tsc_aux = false;
     bool invariant_tsc = false;
     bool large_1g = false;
-    bool meltdown = false;  // user code may read what supervisor pages hold
-    bool l1tf = false;
     unsigned physical_bits = 36;
     uint64_t xcr0 = 1;  // what guests may enable
     uint32_t xsave_bytes = 512;
@@ -30,5 +28,6 @@ void detect_features();
 void set_up_cpu(CpuId cpu);
 // The vectors' handlers; once for all CPUs.
 void build_interrupt_table();
+[[nodiscard]] uint64_t interrupt_table_address();  // its one page
 
 }  // namespace torii::hw

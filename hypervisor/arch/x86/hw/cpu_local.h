@@ -21,20 +21,35 @@ struct [[gnu::packed]] TaskState {
 };
 static_assert(sizeof(TaskState) == 104);
 
+// A copy of a guest's L4 for the guest to run on (guest_view.h).
+struct GuestView {
+    Mfn root{};
+    uint64_t source_cr3 = 0;
+    uint64_t stamp = 0;
+};
+
 struct CpuLocal {
     // Read by the system call stub, at fixed distances from its code.
     uint64_t scratch = 0;
     uint64_t stack_top = 0;       // where the current vCPU's frame begins: just below its StackTop
     uint64_t syscall_target = 0;  // address of the common entry code
     uint64_t syscall32_target = 0;
+    // With isolated guests (guest_view.h), else zero: the tables that the hypervisor runs on, with everything
+    // in them; the view that the guest runs on; the value of pv::root_changes that it was made at; where the
+    // frame of the last iret lies.
+    uint64_t hypervisor_cr3 = 0;
+    uint64_t guest_cr3 = 0;
+    uint64_t view_stamp = 0;
+    uint64_t exit_frame = 0;
 
     CpuId id{};
     uint32_t apic_id = 0;
     Vcpu* current = nullptr;      // null: idle
     Vcpu* last_loaded = nullptr;  // whose registers, FPU and tables the CPU holds; idle leaves them there
-    uint32_t flushed_at = 0;      // flush clock at the last full flush (port/machine.h)
-    bool reschedule = false;      // seen on the way out of the hypervisor
-    bool task_switched = false;   // CR0.TS as it is
+    const Domain* predictors_of = nullptr;  // who trained the branch predictors last
+    uint32_t flushed_at = 0;                // flush clock at the last full flush (port/machine.h)
+    bool reschedule = false;                // seen on the way out of the hypervisor
+    bool task_switched = false;             // CR0.TS as it is
     Nanoseconds timer_deadline = kNever;
     TaskState task_state;
     uint64_t nmis = 0;
@@ -42,6 +57,8 @@ struct CpuLocal {
     uint64_t nmi_rip = 0;
     uint64_t window_bits = 0;  // mapping windows in use
     uint64_t idle_stack_pointer = 0;
+    GuestView views[2];  // of the guest's kernel and of its processes
+    GuestView* view_in_use = nullptr;
 };
 
 // At the very top of every stack of the hypervisor.

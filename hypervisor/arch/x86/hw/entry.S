@@ -70,7 +70,31 @@ syscall32_stub:
     pushq %rcx
     jmp *LOCAL(LOCAL_SYSCALL32_TARGET)
 
-    .text
+
+// The same with isolated guests: the stack of the vCPU is out of sight before CR3 is changed, for which rsp serves as well.
+.macro isolated_stub name, code_segment, target
+    .globl \name
+    .balign 16
+\name:
+    movq %rsp, LOCAL(LOCAL_SCRATCH)
+    movq LOCAL(LOCAL_HYPERVISOR_CR3), %rsp
+    movq %rsp, %cr3
+    movq LOCAL(LOCAL_STACK_TOP), %rsp
+    pushq $FLAT_SS
+    pushq LOCAL(LOCAL_SCRATCH)
+    pushq %r11
+    pushq $\code_segment
+    pushq %rcx
+    jmp *LOCAL(\target)
+.endm
+    isolated_stub isolated_syscall_stub, FLAT_CS64, LOCAL_SYSCALL_TARGET
+    isolated_stub isolated_syscall32_stub, FLAT_CS32, LOCAL_SYSCALL32_TARGET
+
+// What follows, up to entry_text_end, is in the view of isolated guests too.
+    .section .entry_text, "ax", @progbits
+    .balign 4096
+    .globl entry_text_start
+entry_text_start:
     .globl syscall_entry
 syscall_entry:
     pushq $0
@@ -99,7 +123,7 @@ syscall32_entry:
     .globl return_to_guest
 return_to_guest:
     movq FRAME_SIZE(%rsp), %rbx
-    cmpb $0, ENTRY_EXIT_WORK(%rbx)
+    cmpw $0, ENTRY_EXIT_WORK(%rbx)       // and PvEntryState::isolated behind it
     jne 2f
     movq VCPU_INFO(%rbx), %rax
     testq %rax, %rax
@@ -112,21 +136,65 @@ return_to_guest:
     .globl guest_iretq
 guest_iretq:
     iretq
-2:  movq %rbx, %rdi
+2:  cmpb $0, ENTRY_EXIT_WORK(%rbx)
+    je return_to_isolated_guest
+    movq %rbx, %rdi
     movq %rsp, %rsi
     call do_exit_work
     jmp return_to_guest
 3:  testb %ah, %ah
     jnz 1b
-    movq %rbx, %rdi
+4:  movq %rbx, %rdi
     movq %rsp, %rsi
     call on_upcall_due
     jmp return_to_guest
 
+// As above, but the guest runs on a view of its tables: brought up to date, the frame of the iret moved to where the view
+// shows it, CR3 changed last.
+return_to_isolated_guest:
+    movq VCPU_INFO(%rbx), %rax
+    testq %rax, %rax
+    jz 1f
+    movzwl (%rax), %eax
+    testb %al, %al
+    jz 1f
+    testb %ah, %ah
+    jz 4b
+1:  movq FRAME_SIZE + 8(%rsp), %rbp      // StackTop::cpu
+    movq root_changes(%rip), %rax
+    cmpq %rax, LOCAL_VIEW_STAMP(%rbp)
+    jne 2f
+    movq LOCAL_EXIT_FRAME(%rbp), %rdi
+    movq FRAME_RAX(%rsp), %rax
+    movq %rax, (%rdi)
+    leaq FRAME_RIP(%rsp), %rsi
+    .irp word, 0, 8, 16, 24, 32          // rip, cs, rflags, rsp, ss
+    movq \word(%rsi), %rax
+    movq %rax, \word + 8(%rdi)
+    .endr
+    pop_registers
+    movq 8 + 40 + 8(%rsp), %rax          // StackTop::cpu, above the error code and the frame
+    movq LOCAL_EXIT_FRAME(%rax), %rsp
+3:  movq LOCAL_GUEST_CR3(%rax), %rax
+    movq %rax, %cr3
+    popq %rax
+    .globl isolated_iretq
+isolated_iretq:
+    iretq
+    // Where an interrupted isolated_iretq is taken up again, from hypervisor tables: rsp is at its frame.
+    .globl resume_isolated_iretq
+resume_isolated_iretq:
+    pushq %rax
+    movq 8 + 40 + 8(%rsp), %rax
+    jmp 3b
+2:  call refresh_view_in_use
+    jmp return_to_guest
+
 // Exceptions and interrupts: one stub a vector.
+.macro stub_of_each_vector name, target
     .balign 16
-    .globl trap_stubs
-trap_stubs:
+    .globl \name
+\name:
     .set current_vector, 0
     .rept 256
     .balign 16
@@ -135,10 +203,31 @@ trap_stubs:
     pushq $0
     .endif
     movl $current_vector, 4(%rsp)
-    jmp trap_common
+    jmp \target
     .set current_vector, current_vector + 1
     .endr
+.endm
+    stub_of_each_vector trap_stubs, trap_common
+    stub_of_each_vector isolated_trap_stubs, isolated_trap
 
+// rax becomes the CpuLocal that the top of the current stack names.
+.macro find_local_in_rax
+    movq %rsp, %rax
+    orq $(TORII_STACK_SIZE - 1), %rax
+    movq -7(%rax), %rax
+.endm
+
+// With isolated guests, what comes from them comes on the entry stack, on their view of their tables. From the hypervisor
+// itself it comes on its own tables, or from isolated_iretq; both may go on on its own.
+    .balign 16
+isolated_trap:
+    testb $3, 16(%rsp)
+    jnz isolated_trap_from_guest
+    pushq %rax
+    find_local_in_rax
+    movq LOCAL_HYPERVISOR_CR3(%rax), %rax
+    movq %rax, %cr3
+    popq %rax
     .balign 16
 trap_common:
     cld
@@ -169,9 +258,19 @@ trap_common:
     movl $\vector, 4(%rsp)
     cld
     push_registers
-    movq %rsp, %rdi
+    movq %cr3, %rbx
+    find_local_in_rax
+    movq LOCAL_HYPERVISOR_CR3(%rax), %rax
+    testq %rax, %rax
+    jz 1f
+    movq %rax, %cr3
+1:  movq %rsp, %rdi
     call \handler
-    pop_registers
+    find_local_in_rax
+    cmpq $0, LOCAL_HYPERVISOR_CR3(%rax)
+    je 1f
+    movq %rbx, %cr3
+1:  pop_registers
     addq $8, %rsp
     iretq
 .endm
@@ -190,7 +289,7 @@ debug_stub:
     testb $3, 16(%rsp)
     jz 1f
     pushq %rax
-    movq 64(%rsp), %rax                   // StackTop::cpu, above seven words
+2:  movq 64(%rsp), %rax                   // StackTop::cpu, above seven words
     movq LOCAL_STACK_TOP(%rax), %rax
     subq $56, %rax
     popq (%rax)
@@ -205,7 +304,24 @@ debug_stub:
     jmp trap_common
 1:  addq $8, %rsp
     iretq
+    .balign 16
+    .globl isolated_debug_stub
+isolated_debug_stub:
+    pushq $0
+    movl $1, 4(%rsp)
+    testb $3, 16(%rsp)
+    jz 1b
+isolated_trap_from_guest:
+    pushq %rax
+    movq 64(%rsp), %rax
+    movq LOCAL_HYPERVISOR_CR3(%rax), %rax
+    movq %rax, %cr3
+    jmp 2b
+    .balign 4096
+    .globl entry_text_end
+entry_text_end:
 
+    .text
 // void switch_stack(uint64_t* save, uint64_t load): leaves one stack for another, returns when someone comes back.
     .globl switch_stack
 switch_stack:

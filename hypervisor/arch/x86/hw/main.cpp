@@ -8,6 +8,7 @@
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/dom0_build.h"
+#include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/interrupts.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/memory_setup.h"
@@ -16,6 +17,7 @@
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/hw/serial.h"
+#include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/guest_cpuid.h"
 #include "base/log.h"
 #include "core/call/boot_options.h"
@@ -66,6 +68,7 @@ void start_memory() {
     if (boot_information.problem != nullptr) BUG(boot_information.problem);
     log(LogLevel::kInfo, "{} MiB of RAM, {} modules, command line: {}", boot_memory_map.ram_frames >> 8,
         boot_information.module_count, boot_information.command_line);
+    decide_speculation(options.speculation);
     set_up_memory(boot_information, options.direct_map_limit);
     log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
 }
@@ -77,10 +80,7 @@ void start_platform_hooks() {
 }
 
 void start_policies() {
-    const pv::HostCpuid host = pv::HostCpuid::read([](uint32_t leaf, uint32_t subleaf) {
-        const CpuidResult r = cpuid(leaf, subleaf);
-        return pv::CpuidRegisters{r.a, r.b, r.c, r.d};
-    });
+    const pv::HostCpuid host = read_host_cpuid();
     pv::PolicyOptions wishes;
     wishes.xcr0 = features.xcr0;
     uint8_t bits = 0;
@@ -143,6 +143,7 @@ extern "C" [[noreturn]] void boot_main() {
     my_stack_top().cpu = reinterpret_cast<CpuLocal*>(area_of(kBootCpu) + TORII_AREA_LOCAL);
     local().id = kBootCpu;
     note_flush(local());
+    if (speculation.isolate_guests) build_guest_views(kBootCpu);
     acpi_start(boot_information.rsdp);
     start_clock();
     clock_scale.stable = true;  // one CPU: its TSC agrees with itself

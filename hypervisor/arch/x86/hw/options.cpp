@@ -103,6 +103,9 @@ constexpr OptionRow kRows[] = {
          return true;
      }},
     {"console_timestamps", [](std::string_view) { return true; }},
+    {"xpti", [](std::string_view value) { return pv::read_xpti(value, options.speculation); }},
+    {"pv-l1tf", [](std::string_view value) { return pv::read_pv_l1tf(value, options.speculation); }},
+    {"spec-ctrl", [](std::string_view value) { return pv::read_spec_ctrl(value, options.speculation); }},
     {"direct-map", [](std::string_view value) { return parse_size(value, options.direct_map_limit); }},
 };
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "arch/x86/pv/speculation.h"
+
 namespace torii::hw {
 
 struct Options {
@@ -15,6 +17,7 @@ struct Options {
     uint32_t com1_baud = 0;
     bool serial_console = false;
     bool no_reboot = false;
+    pv::SpeculationWishes speculation;
     uint64_t direct_map_limit = 0;  // bytes; 0: none
 };
 extern Options options;

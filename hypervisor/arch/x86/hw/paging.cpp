@@ -6,6 +6,7 @@
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/page_type.h"
 #include "base/lock.h"
 #include "base/panic.h"
@@ -65,8 +66,8 @@ uint64_t* next_table(uint64_t& entry, bool user) {
     return table_at(frame_of(MachineAddr(entry & pv::kPteAddress)));
 }
 
-uint64_t& l2_entry(uint64_t address, bool user) {
-    uint64_t* const l4 = table_at(hypervisor_root);
+uint64_t& l2_entry(uint64_t address, bool user, Mfn root = hypervisor_root) {
+    uint64_t* const l4 = table_at(root);
     uint64_t* const l3 = next_table(l4[pv::l4_slot(address)], user);
     uint64_t* const l2 = next_table(l3[pv::l3_slot(address)], user);
     return l2[pv::l2_slot(address)];
@@ -78,15 +79,16 @@ uint64_t& l1_entry(uint64_t address) {
 }
 
 uint64_t flags_of(Protection protection) {
-    constexpr uint64_t kCommon = kPresent | kAccessedDirty | kGlobal;
+    // A global translation would outlive the way to a guest's view, and be open to Meltdown there.
+    const uint64_t common = kPresent | kAccessedDirty | (speculation.isolate_guests ? 0 : kGlobal);
     const uint64_t no_execute = features.no_execute ? kNoExecute : 0;
     switch (protection) {
         case Protection::kReadOnly:
-            return kCommon | no_execute;
+            return common | no_execute;
         case Protection::kReadWrite:
-            return kCommon | kWrite | no_execute;
+            return common | kWrite | no_execute;
         case Protection::kExecute:
-            return kCommon;
+            return common;
     }
     return 0;
 }
@@ -189,6 +191,19 @@ uint64_t* entry_of(uint64_t virtual_address) {
     return &l1_entry(virtual_address);
 }
 
+Mfn new_table() {
+    return table_frame();
+}
+
+void show_page_in(Mfn root, uint64_t virtual_address, bool writable) {
+    uint64_t* const l1 = next_table(l2_entry(virtual_address, false, root), false);
+    l1[pv::l1_slot(virtual_address)] = *entry_of(virtual_address) & (writable ? ~uint64_t{0} : ~kWrite);
+}
+
+void share_large_page_in(Mfn root, uint64_t virtual_address) {
+    l2_entry(virtual_address, false, root) = l2_entry(virtual_address, false);
+}
+
 void* map_device(MachineAddr address, uint64_t bytes) {
     const uint64_t start = next_device;
     const uint64_t pages = pages_for(offset_in_page(address) + bytes);
@@ -216,11 +231,13 @@ void build_cpu_area(CpuId cpu) {
     for (const uint64_t stack : {TORII_AREA_NMI_STACK, TORII_AREA_DOUBLE_FAULT_STACK,
                                  TORII_AREA_MACHINE_CHECK_STACK, TORII_AREA_DEBUG_STACK})
         back(area + stack + TORII_STACK_SIZE - kPageSize);
-    back(area + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - kPageSize);
-    back(area + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - 2 * kPageSize);
-    (void)entry_of(
-        area +
-        TORII_AREA_LDT);  // the tables behind the windows exist from now on: they lie in the same 2 MiB
+    const auto back_two = [back](uint64_t stack) {
+        back(stack + TORII_STACK_SIZE - kPageSize);
+        back(stack + TORII_STACK_SIZE - 2 * kPageSize);
+    };
+    // The tables behind the windows for LDT and frames exist from now on: they lie in the same two 2 MiB.
+    back_two(area + TORII_AREA_IDLE_STACK);
+    if (speculation.isolate_guests) back_two(area + TORII_AREA_ENTRY_STACK);
 }
 
 void release_boot_memory() {

@@ -51,6 +51,12 @@ void finish_early(EarlyFrames& early);
 void map_page(uint64_t virtual_address, Mfn mfn, Protection protection);
 // The page-table entry behind a 4 KiB page whose tables exist.
 [[nodiscard]] uint64_t* entry_of(uint64_t virtual_address);
+// For the views of isolated guests (guest_view.h): an empty table; one page of the hypervisor's own shown
+// under another root too; the 2 MiB around an address shared with another root, whatever is mapped there
+// later.
+[[nodiscard]] Mfn new_table();
+void show_page_in(Mfn root, uint64_t virtual_address, bool writable);
+void share_large_page_in(Mfn root, uint64_t virtual_address);
 // Device registers: uncached, for ever.
 [[nodiscard]] void* map_device(MachineAddr address, uint64_t bytes);
 

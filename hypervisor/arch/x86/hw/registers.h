@@ -99,6 +99,8 @@ inline uint32_t in32(uint16_t port) {
 }
 
 inline constexpr uint32_t kMsrApicBase = 0x1b;
+inline constexpr uint32_t kMsrPredictionCommand = 0x49;
+inline constexpr uint64_t kPredictionBarrier = 1;  // IBPB
 inline constexpr uint32_t kMsrArchCapabilities = 0x10a;
 inline constexpr uint32_t kMsrPat = 0x277;
 inline constexpr uint32_t kMsrEfer = 0xc0000080;

@@ -23,7 +23,7 @@ struct FaultTableEntry {
 
 extern "C" {
 extern const FaultTableEntry fault_table_start[], fault_table_end[];
-extern char guest_iretq[];
+extern char guest_iretq[], isolated_iretq[], resume_isolated_iretq[];
 }
 
 constexpr unsigned kFirstInterruptVector = 32;
@@ -140,11 +140,15 @@ pv::GuestRegisters* on_hypervisor_trap(pv::GuestRegisters* registers) {
     }
     // A segment register or an iret frame names the LDT: the CPU reads it wherever it runs.
     if (r.entry_vector == pv::kVectorPageFault && in_ldt_window(read_cr2()) &&
-        my_stack_top().vcpu != nullptr && fault_in_ldt(*my_stack_top().vcpu, read_cr2()))
+        my_stack_top().vcpu != nullptr && fault_in_ldt(*my_stack_top().vcpu, read_cr2())) {
+        // The trap led to the hypervisor's own tables: back to the guest's view first.
+        if (r.rip == reinterpret_cast<uint64_t>(isolated_iretq))
+            r.rip = reinterpret_cast<uint64_t>(resume_isolated_iretq);
         return registers;
-    if (r.rip == reinterpret_cast<uint64_t>(guest_iretq)) {
-        return recover_from_bad_iret(r);
     }
+    if (r.rip == reinterpret_cast<uint64_t>(guest_iretq) ||
+        r.rip == reinterpret_cast<uint64_t>(isolated_iretq))
+        return recover_from_bad_iret(r);
     if (const FaultTableEntry* const entry = find_fault(r.rip); entry != nullptr) {
         r.rip = entry->continuation;
         return registers;

@@ -41,12 +41,6 @@ bool only_permissions_differ(Pte old, Pte desired) {
     return old.present() && desired.present() && ((old.raw ^ desired.raw) & ~kMayDiffer) == 0;
 }
 
-Result<> check_absent_entry(Pte entry) {
-    const uint64_t address = entry.raw & kPteAddress;
-    if (address != 0 && address < pte_limits.l1tf_unsafe_below) return Errno::kEINVAL;
-    return {};
-}
-
 Result<> write_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned slot, Pte desired,
                            bool preserve_ad, Budget& budget) {
     if (level == 4 && slot >= abi::kHypervisorFirstL4Slot && slot <= abi::kHypervisorLastL4Slot) {
@@ -63,6 +57,7 @@ Result<> write_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned s
     }
     const MappedFrame page(table);
     const Pte old = exchange_entry(page.as<uint64_t>() + slot, desired, preserve_ad);
+    if (level == 4) root_changes.fetch_add(1, std::memory_order_release);
     if (old.present()) {
         // What was reached through the old table is so no longer, whatever the guest flushes.
         flush_tlb(domain.dirty_cpus.load(std::memory_order_relaxed));

@@ -9,6 +9,7 @@ namespace torii::pv {
 
 constinit PteLimits pte_limits;
 constinit uint64_t hypervisor_slots[16]{};
+constinit std::atomic<uint64_t> root_changes{1};
 
 namespace {
 
@@ -43,19 +44,6 @@ Result<> apply_flag_rules(const FlagRules& rules, Pte& entry) {
         return Errno::kEINVAL;
     }
     entry.raw = (entry.raw | rules.forced_on) & ~rules.forced_off;
-    return {};
-}
-
-// A not-present entry keeps whatever the guest stored, except what L1TF could turn into a read of someone's
-// cache line.
-Result<> check_absent(Pte entry) {
-    const uint64_t address = entry.raw & kPteAddress;
-    if (address != 0 && address < pte_limits.l1tf_unsafe_below) [[unlikely]] {
-        log_guest(LogLevel::kInfo,
-                  "not-present page-table entry {x} refused: it names RAM, and this CPU is open to L1TF",
-                  entry.raw);
-        return Errno::kEINVAL;
-    }
     return {};
 }
 
@@ -95,7 +83,7 @@ Result<> validate(Domain& domain, Frame& frame, unsigned level, unsigned first, 
             log_guest(LogLevel::kInfo, "d{} L4 {x} refused: slot {} is the hypervisor's, and holds {x}",
                       domain.id, mfn_of(frame), slot, entry.raw);
         } else if (!entry.present()) {
-            if (entry.raw == 0 || check_absent(entry).ok()) [[likely]]
+            if (entry.raw == 0 || check_absent_entry(entry).ok()) [[likely]]
                 continue;
         } else {
             const Pte before = entry;
@@ -126,6 +114,7 @@ Result<> validate(Domain& domain, Frame& frame, unsigned level, unsigned first, 
     if (level == 4) {
         for (unsigned i = 0; i <= kLastHypervisorSlot - kFirstHypervisorSlot; ++i)
             write_once(entries[kFirstHypervisorSlot + i], hypervisor_slots[i]);
+        root_changes.fetch_add(1, std::memory_order_release);
     }
     return {};
 }
@@ -242,6 +231,17 @@ void put_type(Domain& domain, Frame& frame) {
 }
 
 }  // namespace
+
+Result<> check_absent_entry(Pte entry) {
+    const uint64_t address = entry.raw & kPteAddress;
+    if (address != 0 && address < pte_limits.l1tf_unsafe_below) [[unlikely]] {
+        log_guest(LogLevel::kInfo,
+                  "not-present page-table entry {x} refused: it names RAM, and this CPU is open to L1TF",
+                  entry.raw);
+        return Errno::kEINVAL;
+    }
+    return {};
+}
 
 Result<> get_table(Domain& domain, Mfn mfn, unsigned level, Budget& budget) {
     if (!get_frame(mfn, domain.id)) [[unlikely]] {

@@ -1,23 +1,22 @@
 // Page types of direct paging: how a frame becomes a page table and stops being one.
 //
 // THE RULES (with the invariant in core/memory/frame_table.h)
-//   none, writable -> Ln     when the type count is zero, after every CPU that may hold a stale writable
-//   translation flushed;
-//                            the contents are validated: each present entry takes its references, or all is
-//                            undone.
-//   Ln -> none               when the type count falls to zero: each entry gives its references back. An L1
-//   at
-//                            once; higher tables go on the domain's undo list, which every page-table call
-//                            works off first, within its budget.
-//   Ln -> partial(k)         validation stopped by its budget after k entries; the same call issued again
-//   goes on there. Ln -> Lm, n != m         never while in use. Recursive tables would need it, and are
-//   refused. L4                       slots 256 to 271 hold the hypervisor's entries, written at validation,
-//   cleared at the end.
+// clang-format off
+//   none, writable -> Ln   when the type count is zero, after every CPU that may hold a stale writable translation flushed;
+//                          the contents are validated: each present entry takes its references, or all is undone.
+//   Ln -> none             when the type count falls to zero: each entry gives its references back. An L1 at once; higher tables
+//                          go on the domain's undo list, which every page-table call works off first, within its budget.
+//   Ln -> partial(k)       validation stopped by its budget after k entries; the same call issued again goes on there.
+//   Ln -> Lm, n != m       never while in use. Recursive tables would need it, and are refused.
+//   L4                     slots 256 to 271 hold the hypervisor's entries, written at validation, cleared at the end.
+// clang-format on
 //
 // All functions here need the owner's page_table_lock.
 #pragma once
 
 #include <torii/abi/mmu.h>
+
+#include <atomic>
 
 #include "arch/x86/pv/pte.h"
 #include "core/call/context.h"
@@ -55,6 +54,10 @@ void abandon_partial(Domain& domain, Frame& frame);
 [[nodiscard]] Result<> pin_table(Domain& domain, Mfn mfn, unsigned level, Budget& budget);
 [[nodiscard]] Result<> unpin_table(Domain& domain, Mfn mfn);
 
+// A not-present entry keeps whatever the guest stored, except what L1TF could turn into a read of someone's
+// cache line: EINVAL, logged.
+[[nodiscard]] Result<> check_absent_entry(Pte entry);
+
 // The references that a present L1 entry stands for. `holder`: whose table it is; `owner`: who must own the
 // frame (the same, or a domain that the holder controls).
 [[nodiscard]] Result<> get_l1_target(Domain& holder, Domain& owner, Pte& entry);
@@ -81,8 +84,11 @@ struct L1Place {
 // Keeps an I/O frame from every domain; at boot.
 void reserve_io_frame(Mfn mfn);
 
-// The hypervisor's entries for slots 256 to 271; filled at boot (on CPUs open to Meltdown with the
-// trampoline's only).
+// The hypervisor's entries for slots 256 to 271; filled at boot.
 extern uint64_t hypervisor_slots[16];
+
+// Grows whenever the entries of any L4 may have changed: who keeps a copy of one compares
+// (arch/x86/hw/guest_view.h).
+extern "C" std::atomic<uint64_t> root_changes;
 
 }  // namespace torii::pv

@@ -30,16 +30,19 @@ inline constexpr uint64_t kPteCacheAttributes = kPteWriteThrough | kPteCacheDisa
 
 // What happens to a flag that a guest sets in a present entry of a table.
 //
-//   flag             L1 of RAM      L1 of I/O memory   L2..L4      why
-//   present..        accepted       accepted           accepted
-//   write            accepted, counted                 accepted
-//   user             forced on      forced on          forced on   guest kernel and user both run in ring 3
-//   PWT, PCD, PAT    privileged     accepted           refused     aliases with other cache attributes are
-//   dom0's risk only accessed, dirty  accepted       accepted           accepted large page       - - refused
-//   types are kept by 4 KiB frame global           forced off     forced off         forced off  a guest's
-//   translations must go with its CR3 software bits    accepted       accepted           accepted    hardware
-//   ignores them protection key   refused        refused            refused     CR4.PKE stays off no-execute
-//   accepted       accepted           accepted    refused where the CPU has no NX
+// clang-format off
+//   flag              L1 of RAM           L1 of I/O memory    L2 to L4    why
+//   present           accepted            accepted            accepted
+//   write             accepted, counted   accepted            accepted    no page table may be writable
+//   user              forced on           forced on           forced on   guest kernel and user both run in ring 3
+//   PWT, PCD, PAT     privileged only     accepted            refused     aliases with other cache attributes are dom0's risk only
+//   accessed, dirty   accepted            accepted            accepted
+//   large page        -                   -                   refused     types are kept by 4 KiB frame
+//   global            forced off          forced off          forced off  a guest's translations must go with its CR3
+//   software bits     accepted            accepted            accepted    hardware ignores them
+//   protection key    refused             refused             refused     CR4.PKE stays off
+//   no-execute        accepted            accepted            accepted    refused where the CPU has no NX
+// clang-format on
 struct FlagRules {
     uint64_t refused;
     uint64_t forced_on;

@@ -17,12 +17,6 @@ Result<> check_handler(uint64_t address) {
     return {};
 }
 
-void update_fast_entry(Vcpu& vcpu) {
-    vcpu.entry.fast_entry_usable = vcpu.entry.syscall_callback != 0 &&
-                                   vcpu.pv.kernel_ss == abi::kFlatRing3Ss64 &&
-                                   (vcpu.entry.kernel_sp & 15) == 0;
-}
-
 struct Callback {
     uint64_t address = 0;
     bool masks_events = false;
@@ -40,7 +34,6 @@ Result<> set_callback(Vcpu& vcpu, uint32_t type, Callback callback) {
         case abi::CallbackType::kSyscall:
             vcpu.entry.syscall_callback = callback.address;
             vcpu.entry.syscall_masks_events = callback.masks_events ? 1 : 0;
-            update_fast_entry(vcpu);
             return {};
         case abi::CallbackType::kSyscall32:
             vcpu.pv.syscall32_callback = callback.address;
@@ -91,7 +84,6 @@ CallResult set_callbacks(CallContext& context) {
     context.vcpu.pv.event_callback = event;
     context.vcpu.pv.failsafe_callback = failsafe;
     context.vcpu.entry.syscall_callback = syscall;
-    update_fast_entry(context.vcpu);
     return 0;
 }
 
@@ -141,7 +133,6 @@ CallResult stack_switch(CallContext& context) {
     if (!is_canonical(stack) || !guest_range_ok(stack - kPageSize, kPageSize)) return Errno::kEINVAL;
     vcpu.pv.kernel_ss = static_cast<uint16_t>(context.arg<0>() | 3);
     vcpu.entry.kernel_sp = stack;
-    update_fast_entry(vcpu);
     return 0;
 }
 

@@ -91,7 +91,6 @@ void set_callbacks_and_bases(Vcpu& vcpu, const abi::VcpuGuestContext& context) {
     vcpu.entry.syscall_masks_events = (context.flags & abi::kVgcfSyscallDisablesEvents) != 0 ? 1 : 0;
     vcpu.pv.kernel_ss = static_cast<uint16_t>(context.kernel_ss | 3);
     vcpu.entry.kernel_sp = context.kernel_sp;
-    vcpu.entry.fast_entry_usable = 0;  // until the guest names its stack or its callback itself
     vcpu.pv.fs_base = context.fs_base;
     vcpu.pv.gs_base_kernel = context.gs_base_kernel;
     vcpu.pv.gs_base_user = context.gs_base_user;

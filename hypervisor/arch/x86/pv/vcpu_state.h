@@ -49,10 +49,10 @@ struct PvEntryState {
 
     uint8_t in_kernel_mode = 1;  // guest kernel rather than guest user; both run in ring 3
     uint8_t syscall_masks_events = 0;
-    uint8_t exit_work =
-        0;  // the exit path has more to look at than the upcall flags (see core/domain/vcpu.h)
-    uint8_t fast_entry_usable =
-        0;  // kernel_ss is flat and syscall_callback canonical: the assembly may bounce by itself
+    // The exit path has more to look at than the upcall flags (see core/domain/vcpu.h). It reads this byte
+    // and the next as one word.
+    uint8_t exit_work = 0;
+    uint8_t isolated = 0;  // the guest runs on a view of its tables (arch/x86/hw/guest_view.h)
     uint32_t padding = 0;
 };
 

@@ -1,5 +1,9 @@
 // The rules of direct paging, one by one, as hypercalls on whole domains; after each test a recount agrees.
+#include "arch/x86/pv/page_type.h"
+
 #include <gtest/gtest.h>
+
+#include <utility>
 
 #include "core/memory/reservation.h"
 #include "fakes/fake_tlb.h"
@@ -193,6 +197,40 @@ TEST_F(PageTypes, FlagsAreAcceptedForcedOrRefused) {
               0);
     EXPECT_LT(map(guest, 1, HostedDomain::entry(fakes::kFirstIoFrame)), 0);
     EXPECT_EQ(map(control, 1, HostedDomain::entry(control.mfn(0)) | pv::kPteCacheDisable), 0);
+}
+
+TEST_F(PageTypes, AbsentEntriesThatNameRamAreRefusedWhereTheCpuIsOpenToL1tf) {
+    constexpr uint64_t kSwapped = 0x1234ull << kPageShift;
+    const auto pin_with = [&](uint64_t entry) {
+        guest.entries(guest.mfn(0))[7] = entry;
+        const int64_t result = guest.mmuext(Command::kPinL1Table, guest.mfn(0).raw());
+        if (result == 0) {
+            EXPECT_EQ(guest.mmuext(Command::kUnpinTable, guest.mfn(0).raw()), 0);
+        }
+        return result;
+    };
+    EXPECT_EQ(pin_with(kSwapped), 0) << "harmless on other CPUs";
+    EXPECT_EQ(map(guest, 0, kSwapped), 0);
+    pv::pte_limits.l1tf_unsafe_below = kSwapped + kPageSize;
+    EXPECT_LT(pin_with(kSwapped), 0);
+    EXPECT_LT(map(guest, 1, kSwapped), 0);
+    EXPECT_LT(guest.update(HostedDomain::place(guest.table(4), 100), kSwapped), 0);
+    EXPECT_EQ(pin_with(kSwapped + kPageSize), 0) << "beyond all RAM";
+    EXPECT_EQ(map(guest, 1, 0x80), 0) << "flags without an address";
+    pv::pte_limits.l1tf_unsafe_below = 0;
+}
+
+TEST_F(PageTypes, CopiesOfRootsAreToldOfEveryChange) {
+    uint64_t before = pv::root_changes;
+    const auto changed = [&] { return std::exchange(before, pv::root_changes.load()) != before; };
+    EXPECT_EQ(guest.update(HostedDomain::place(guest.table(4), 272), HostedDomain::entry(guest.table(3))), 0);
+    EXPECT_TRUE(changed()) << "an entry came";
+    EXPECT_EQ(guest.update(HostedDomain::place(guest.table(4), 272), 0), 0);
+    EXPECT_TRUE(changed()) << "an entry went";
+    EXPECT_EQ(guest.mmuext(Command::kPinL4Table, guest.mfn(0).raw()), 0);
+    EXPECT_TRUE(changed()) << "a frame became an L4";
+    EXPECT_EQ(map(guest, 0, HostedDomain::entry(guest.mfn(1))), 0);
+    EXPECT_FALSE(changed()) << "lower tables are reached through the entries that are there";
 }
 
 TEST_F(PageTypes, OnlyTheControlDomainMapsOthersFrames) {
