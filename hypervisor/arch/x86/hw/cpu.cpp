@@ -2,6 +2,8 @@
 
 #include <torii/abi/trap.h>
 
+#include <new>
+
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
@@ -137,7 +139,7 @@ uint64_t interrupt_table_address() {
 }
 
 void set_up_cpu(CpuId cpu) {
-    auto& me = *reinterpret_cast<CpuLocal*>(area_of(cpu) + TORII_AREA_LOCAL);
+    auto& me = *new (reinterpret_cast<void*>(area_of(cpu) + TORII_AREA_LOCAL)) CpuLocal;
     const uint64_t area = area_of(cpu);
     uint64_t cr4 = read_cr4() | kCr4Pge | kCr4OsFxsr | kCr4OsXmmExcept;
     if (features.xsave) cr4 |= kCr4OsXsave;
@@ -156,9 +158,6 @@ void set_up_cpu(CpuId cpu) {
     me.task_state.interrupt_stack[2] = stack_end(TORII_AREA_MACHINE_CHECK_STACK);
     me.task_state.interrupt_stack[3] = stack_end(TORII_AREA_DEBUG_STACK);
     me.task_state.stack[0] = stack_end(TORII_AREA_IDLE_STACK);
-    // The area comes as zeroed memory, on which no constructor ran: a map at 0 would open the ports 0 to 831
-    // to ring 3.
-    me.task_state.io_map = sizeof(TaskState);
     for (const uint64_t top :
          {me.task_state.interrupt_stack[0], me.task_state.interrupt_stack[1],
           me.task_state.interrupt_stack[2], me.task_state.interrupt_stack[3], me.task_state.stack[0]})

@@ -78,10 +78,19 @@ void each_free_range(const Taken& taken, uint64_t limit, Visit&& visit) {
     });
 }
 
-void choose_early_range(const Taken& taken) {
+// Frames that the direct map covers at the least, whatever the option says: image and modules.
+uint64_t needed_in_direct_map(const Taken& taken) {
+    uint64_t end = 0;
+    for (unsigned i = 0; i < taken.count; ++i) {
+        if (taken.ranges[i].end > end) end = taken.ranges[i].end;
+    }
+    return end;
+}
+
+void choose_early_range(const Taken& taken, uint64_t limit) {
     constexpr uint64_t kFourGigabytes = uint64_t{1} << (32 - kPageShift);
     Range largest{0, 0};
-    each_free_range(taken, kFourGigabytes, [&](Range range) {
+    each_free_range(taken, limit < kFourGigabytes ? limit : kFourGigabytes, [&](Range range) {
         if (range.end - range.start > largest.end - largest.start) largest = range;
     });
     early.set(Mfn(largest.start), Mfn(largest.end));
@@ -165,9 +174,11 @@ void fill_frame_table(const Taken& taken) {
 
 void set_up_memory(const BootInformation& info, uint64_t direct_map_limit) {
     const Taken taken = taken_ranges(info);
-    choose_early_range(taken);
+    uint64_t directly_mapped = direct_map_limit != 0 ? direct_map_limit >> kPageShift : ~uint64_t{0};
+    if (directly_mapped < needed_in_direct_map(taken)) directly_mapped = needed_in_direct_map(taken);
+    choose_early_range(taken, directly_mapped);
     const Mfn early_end = early.end();
-    build_address_space(early, boot_memory_map.end_of_ram, direct_map_limit >> kPageShift);
+    build_address_space(early, boot_memory_map.end_of_ram, directly_mapped);
     mark_sections();
     build_frame_table();
     build_m2p();
@@ -178,8 +189,11 @@ void set_up_memory(const BootInformation& info, uint64_t direct_map_limit) {
     finish_early(early);
     allocator_add(early.spare(), early.spare_end() - early.spare(), true);
     each_free_range(taken, ~uint64_t{0}, [&](Range range) {
-        if (range.start == early.first().raw()) range.end = early.end().raw();
-        allocator_add(Mfn(range.start), range.end - range.start, true);
+        if (range.start == early.first().raw()) {
+            allocator_add(Mfn(range.start), early.end() - early.first(), true);
+            range.start = early_end.raw();
+        }
+        if (range.start < range.end) allocator_add(Mfn(range.start), range.end - range.start, true);
     });
 }
 

@@ -139,7 +139,7 @@ void build_address_space(EarlyFrames& early, Mfn end_of_ram, uint64_t direct_map
     uint64_t frames = end_of_ram.raw();
     constexpr uint64_t kMostFrames = (TORII_DIRECT_MAP_END - TORII_DIRECT_MAP) >> kPageShift;
     if (frames > kMostFrames) frames = kMostFrames;
-    if (direct_map_limit_frames != 0 && frames > direct_map_limit_frames) frames = direct_map_limit_frames;
+    if (frames > direct_map_limit_frames) frames = direct_map_limit_frames;
     frames = frames / kLargePageFrames * kLargePageFrames +
              (frames % kLargePageFrames != 0 ? kLargePageFrames : 0);
     map_direct(Mfn(frames));
