@@ -103,6 +103,7 @@ constexpr OptionRow kRows[] = {
          return true;
      }},
     {"console_timestamps", [](std::string_view) { return true; }},
+    {"placeholder", [](std::string_view) { return true; }},  // Debian's GRUB menu writes it in front
     {"xpti", [](std::string_view value) { return pv::read_xpti(value, options.speculation); }},
     {"pv-l1tf", [](std::string_view value) { return pv::read_pv_l1tf(value, options.speculation); }},
     {"spec-ctrl", [](std::string_view value) { return pv::read_spec_ctrl(value, options.speculation); }},
