@@ -18,7 +18,11 @@ CallResult destroy_domain_op(DomctlCall& call) {
     TRY(call.not_self());
     // Nothing left to do but to wait for those who still map its frames.
     if (call.domain.life.load() == Life::kDead) return 0;
-    TRY(destroy_domain(call.domain));  // ERESTART: there is more, the same call goes on
+    const Result<> destroyed = destroy_domain(call.domain);
+    // There is more to do: the tool is to call again, as libxc does. A call that went on by itself would keep
+    // every other task of a Linux built with CONFIG_PREEMPT_DYNAMIC waiting until the last frame is given up.
+    if (destroyed.error() == Errno::kERESTART) return Errno::kEAGAIN;
+    TRY(destroyed);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "core/domain/registry.h"
 #include "core/memory/allocator.h"
 #include "core/memory/reservation.h"
 #include "fakes/fake_machine.h"
@@ -62,6 +63,29 @@ TEST_F(DomctlTest, IdsAreGivenInTurnAndNotAgainAtOnce) {
     EXPECT_EQ(issue(same), failure(Errno::kEEXIST));
     end(second.domain);
     EXPECT_EQ(issue(DomctlCommand::kDestroydomain, second.domain), failure(Errno::kESRCH));
+}
+
+// Between two parts the calling kernel may run other tasks, which it can't while a call goes on by itself.
+TEST_F(DomctlTest, ALargeDomainIsDestroyedInPartsThatTheToolAsksFor) {
+    const uint64_t free_before = free_frame_count();
+    abi::Domctl created = create_request(0);
+    ASSERT_EQ(issue(created), 0);
+    abi::Domctl limit = request(DomctlCommand::kMaxMem, created.domain);
+    limit.u.max_mem.max_memkb = 64 << 10;
+    ASSERT_EQ(issue(limit), 0);
+    constexpr unsigned kFrames = 5000;
+    {
+        const DomainRef domain(find_domain(DomId(created.domain)));
+        give_frames(*domain, kFrames);
+    }
+    continuations = 0;
+    unsigned parts = 1;
+    while (issue(DomctlCommand::kDestroydomain, created.domain) == failure(Errno::kEAGAIN))
+        ++parts;
+    EXPECT_EQ(parts, 3u);
+    EXPECT_EQ(continuations, 0u);
+    EXPECT_EQ(issue(DomctlCommand::kDestroydomain, created.domain), failure(Errno::kESRCH));
+    EXPECT_EQ(free_frame_count(), free_before);
 }
 
 TEST_F(DomctlTest, CreationChecksEveryWish) {
