@@ -65,8 +65,16 @@ def check_guest(findings, options, toolstack, kernel):
     findings.check(True, f"{name}: has shut itself down")
 
 
-def main(arguments):
-    """One machine, all checks; exit code 1 if one failed."""
+def steps(findings, toolstack, options):
+    """dom0 first, then each guest."""
+    check_sys_hypervisor(findings, toolstack.shell, "dom0")
+    check_messages(findings, options, options.dom0, "dom0", toolstack.kernel_messages(toolstack.shell))
+    for guest in options.guests:
+        check_guest(findings, options, toolstack, guest)
+
+
+def parse(arguments):
+    """The options; `guests` becomes a list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hypervisor", default="torii", choices=SIDES)
     parser.add_argument("--dom0", default="6.1")
@@ -74,17 +82,16 @@ def main(arguments):
     parser.add_argument("--cpu", default="qemu64")
     parser.add_argument("--write-reference", action="store_true")
     options = parser.parse_args(arguments)
-    guests = [guest for guest in options.guests.split(",") if guest]
+    options.guests = [guest for guest in options.guests.split(",") if guest]
+    return options
+
+
+def main(arguments):
+    """One machine, all checks; exit code 1 if one failed."""
+    options = parse(arguments)
     machine, side = boot(options.hypervisor, name=f"boots-{options.hypervisor}-{options.dom0}-{options.cpu.split(',')[0]}",
-                         dom0=options.dom0, guests=guests, cpu=options.cpu)
-
-    def steps(findings, toolstack):
-        check_sys_hypervisor(findings, toolstack.shell, "dom0")
-        check_messages(findings, options, options.dom0, "dom0", toolstack.kernel_messages(toolstack.shell))
-        for guest in guests:
-            check_guest(findings, options, toolstack, guest)
-
-    return run_machine(machine, side, steps)
+                         dom0=options.dom0, guests=options.guests, cpu=options.cpu)
+    return run_machine(machine, side, lambda findings, toolstack: steps(findings, toolstack, options))
 
 
 if __name__ == "__main__":

@@ -65,13 +65,18 @@ def steps(findings, toolstack, options):
         findings.check(after[what] == number, f"{what}: {number} before, {after[what]} after {options.micro} + {options.debian} cycles")
 
 
-def main(arguments):
-    """One machine."""
+def parse(arguments):
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hypervisor", default="torii", choices=SIDES[::2])
     parser.add_argument("--micro", type=int, default=20)
     parser.add_argument("--debian", type=int, default=2)
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    """One machine."""
+    options = parse(arguments)
     machine, side = boot(options.hypervisor, name=f"cycles-{options.hypervisor}", guests=["6.1"], time_limit=2400)
     return run_machine(machine, side, lambda findings, toolstack: steps(findings, toolstack, options))
 

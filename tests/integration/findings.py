@@ -20,14 +20,18 @@ class Findings(list):
 
 
 def run_machine(machine, side, steps):
-    """Boot, run `steps(findings, toolstack)`, power off; returns the exit code."""
+    """Boot, run `steps(findings, toolstack)`, power off; returns the exit code. A dictionary of steps runs each under its name."""
     findings = Findings()
     try:
         with machine:
             toolstack = side(machine)
             toolstack.begin()
             findings.check(True, f"dom0 reached after {machine.seconds():.1f} s")
-            steps(findings, toolstack)
+            for name, part in steps.items() if isinstance(steps, dict) else [("", steps)]:
+                began = machine.seconds()
+                part(findings, toolstack)
+                if name:
+                    findings.check(True, f"{name}: {machine.seconds() - began:.0f} s")
             toolstack.power_off()
             findings.check(True, f"powered off after {machine.seconds():.1f} s")
     except MachineFailure as failure:

@@ -2,8 +2,9 @@
 
     guest_failures.py [--hypervisor mixed]
 
-Here by what a stock kernel can be made to do: panic, halt with a broken init, being killed while it boots. What a kernel must be
-written for (bad page tables, bad iret) is in the micro-guests.
+By what a stock kernel can be made to do: panic, a broken init, being killed while it boots. By what a kernel must be written for:
+the tests of tests/guests that end their domain (triple fault, bad page table, bad iret, ...), and neighbour.cpp, which writes
+garbage into its rings.
 """
 
 import argparse
@@ -11,13 +12,28 @@ import sys
 import time
 
 from findings import run_machine
-from toolstack import SIDES, boot
+from toolstack import NEIGHBOUR, boot
 
 BREAKS = {
     # name: (what the guest is told on its console, what the tools must say of it)
     "panic": ("echo 1 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", "panic"),
     "init": ("kill -SEGV 1; sleep 1; echo 1 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", "panic"),
 }
+
+
+CONFORMANCE = "/var/lib/torii/images/conformance.elf"
+MICRO_BREAKS = {
+    # test of tests/guests/ends: words that the tools must say of it
+    "end_crash": "panicked",
+    "end_no_handler": "the guest has no handler for it",
+    "end_bad_stack": "the guest's kernel stack",
+    "end_bad_kernel_stack": "the guest's kernel stack",
+    "end_bad_table": "the guest has no handler for it",
+    "end_no_user_table": "no user page table",
+    "end_iret_unreadable": "its stack frame",
+    "end_event_stack": "the guest's kernel stack",
+}
+RINGS = {"console": "its console ring", "xenstore": "its xenstore ring"}
 
 
 def wait_ended(toolstack, name, tries=30):
@@ -44,6 +60,31 @@ def break_guest(findings, toolstack, name, order, word):
         findings.check(word in info.lower(), f"{name}: torii info says why")
 
 
+def check_end(findings, toolstack, name, words):
+    """What is said of a domain that has ended."""
+    row = wait_ended(toolstack, name)
+    if not findings.check(row is not None, f"{name}: the broken guest has ended"):
+        toolstack.shell.attempt(f"torii destroy {name}")
+        return
+    told = f"{row.get('state')}: {row.get('explanation')}"
+    info = toolstack.shell.attempt(f"torii info {name}")[1]
+    findings.check(words in told and words in " ".join(info.split()), f"{name}: torii list and info say {told!r}")
+    toolstack.shell.attempt(f"torii destroy {name}")
+
+
+def break_micro_guests(findings, toolstack):
+    """Each of the small guests in turn."""
+    for test, words in MICRO_BREAKS.items():
+        toolstack.shell.run(f"torii create --name {test} --kernel {CONFORMANCE} --memory 24M --cmdline tests={test}")
+        check_end(findings, toolstack, test, words)
+    for ring, words in RINGS.items():
+        name = f"garbage-{ring}"
+        toolstack.shell.run(f"torii create --name {name} --kernel {NEIGHBOUR} --memory 16M")
+        toolstack.shell.run(f"torii console {name} --expect 'neighbour: ready' --timeout 60 > /dev/null")
+        toolstack.shell.run(f"torii console {name} --send 'garbage {ring}\\n'")
+        check_end(findings, toolstack, name, words)
+
+
 def steps(findings, toolstack):
     """A neighbour runs all the while."""
     toolstack.create("neighbour", description="debian-6.1", memory=160)
@@ -55,6 +96,9 @@ def steps(findings, toolstack):
         toolstack.shell.attempt(f"torii destroy {name}")
         after = toolstack.wait_free(free)
         findings.check(after == free, f"{name}: {free} pages were free before, {after} are now")
+    break_micro_guests(findings, toolstack)
+    after = toolstack.wait_free(free)
+    findings.check(after == free, f"{len(MICRO_BREAKS) + len(RINGS)} broken small guests: {free} pages were free before, {after} are now")
     toolstack.create("young", description="debian-6.1", memory=160)
     time.sleep(0.5)
     toolstack.verb("destroy", "young")

@@ -153,13 +153,18 @@ def finish(findings, toolstack, free):
     findings.check(abs(left - free) <= (1 if toolstack.name == "mixed" else 0), f"{free} pages were free before, {left} are now")
 
 
-def main(arguments):
-    """One machine."""
+def parse(arguments):
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hypervisor", default="torii", choices=SIDES[::2])
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--fail-points", default="some", choices=("some", "all"))
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    """One machine."""
+    options = parse(arguments)
     machine, side = boot(options.hypervisor, name=f"restarts-{options.hypervisor}", guests=["6.1"], time_limit=2400)
     return run_machine(machine, side, lambda findings, toolstack: steps(findings, toolstack, options))
 

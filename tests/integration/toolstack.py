@@ -25,7 +25,12 @@ SIDES = ("torii", "xen", "mixed")
 PROGRAMS = {
     "mark": "tools/study/guest/mark.c",
     "xenstore_load": "tests/integration/programs/xenstore_load.c",
+    "hold": "tests/integration/programs/hold.c",
+    "stalls": "tests/integration/programs/stalls.c",
 }
+# Small guests that the build makes, by the names that they have in dom0.
+NEIGHBOUR = "/var/lib/torii/images/neighbour.elf"
+SMALL_GUESTS = ("neighbour", "conformance")
 
 
 class Toolstack:
@@ -160,6 +165,8 @@ def dom0_image(side, name, kernel, guest_kernels, binaries):
         archive = torii_image.dom0_archive(kernel, guest_kernels, binaries, programs)
     # A guest of some dozen instructions, for cycles in which the guest is not what is tested.
     archive.add_copy("var/lib/torii/images/micro.elf", build_probe(), 0o644)
+    for guest in SMALL_GUESTS:
+        archive.add_copy(f"var/lib/torii/images/{guest}.elf", binaries / "guests" / f"{guest}.elf", 0o644)
     path = BUILD / "images" / f"test-{name}.cpio"
     archive.write(path)
     return path

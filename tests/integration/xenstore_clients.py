@@ -12,6 +12,7 @@ from toolstack import SIDES, boot
 
 SOCKET = "/run/xenstored/socket"
 CLIENTS = 10
+ROUNDS = 100
 
 
 def check_clients(findings, shell, where, base):
@@ -77,29 +78,30 @@ def check_flood(findings, toolstack, flooder, other):
         findings.check(seconds < 10, f"another guest's ten reads beside the flood took {seconds:.2f} s")
 
 
+def steps(findings, toolstack, rounds=ROUNDS):
+    """All of it."""
+    check_clients(findings, toolstack.shell, "dom0", "/test")
+    check_load(findings, toolstack.shell, rounds)
+    for name in ("one", "two"):
+        toolstack.create(name, description="debian-6.1", memory=160)
+    with toolstack.console("one") as guest:
+        domid = check_guest_limits(findings, toolstack, guest)
+    check_permissions(findings, toolstack, "one", domid)
+    check_flood(findings, toolstack, "one", "two")
+    for name in ("one", "two"):
+        toolstack.verb("destroy", name)
+    code, _ = toolstack.shell.attempt(f"xenstore-exists /local/domain/{domid}")
+    findings.check(code != 0, "a destroyed guest's nodes are gone")
+
 def main(arguments):
     """One machine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hypervisor", default="torii", choices=SIDES)
-    parser.add_argument("--rounds", type=int, default=100, help="increments per client; each is 6 operations (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="increments per client; each is 6 operations (default: %(default)s)")
     options = parser.parse_args(arguments)
 
-    def steps(findings, toolstack):
-        check_clients(findings, toolstack.shell, "dom0", "/test")
-        check_load(findings, toolstack.shell, options.rounds)
-        for name in ("one", "two"):
-            toolstack.create(name, description="debian-6.1", memory=160)
-        with toolstack.console("one") as guest:
-            domid = check_guest_limits(findings, toolstack, guest)
-        check_permissions(findings, toolstack, "one", domid)
-        check_flood(findings, toolstack, "one", "two")
-        for name in ("one", "two"):
-            toolstack.verb("destroy", name)
-        code, _ = toolstack.shell.attempt(f"xenstore-exists /local/domain/{domid}")
-        findings.check(code != 0, "a destroyed guest's nodes are gone")
-
     machine, side = boot(options.hypervisor, name=f"xenstore-{options.hypervisor}", guests=["6.1"], time_limit=600)
-    return run_machine(machine, side, steps)
+    return run_machine(machine, side, lambda findings, toolstack: steps(findings, toolstack, options.rounds))
 
 
 if __name__ == "__main__":

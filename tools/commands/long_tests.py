@@ -45,6 +45,11 @@ REGISTRY = (
     LongTest("kills", 5, "kill -9 of toriid 50 times", 1, ("{python}", f"{_MACHINE}/restarts.py", "--kills", "50")),
     LongTest("fail-points", 5, "toriid killed at each of its named steps", 1,
              ("{python}", f"{_MACHINE}/restarts.py", "--kills", "1", "--fail-points", "all")),
+    *(LongTest(f"boots-{dom0}-max", 2, f"{dom0} as dom0 and {guests} as domU on -cpu max,-smap", 1,
+               ("{python}", f"{_MACHINE}/boots.py", "--dom0", dom0, "--guests", guests, "--cpu", "max,-smap"))
+      for dom0, guests in (("6.1", "6.1,cloud"), ("6.12", "6.12"))),
+    LongTest("demo-max", 1, "the demonstration on -cpu max,-smap", 1,
+             ("{root}/tools/run", "--demo", "--accel", "tcg", "--cpu", "max,-smap")),
     LongTest("xenstore", 6, "10,000 operations with concurrent transactions", 1,
              ("{python}", f"{_MACHINE}/xenstore_clients.py", "--rounds", "170")),
 )
@@ -57,6 +62,11 @@ def _state_path(test):
 def _load(test):
     path = _state_path(test)
     return json.loads(path.read_text()) if path.exists() else {"done": 0, "seconds": 0.0}
+
+
+def left_out_of_ci():
+    """What CI does not run, as lines for a person."""
+    return [f"{test.name}: {test.text} (./tools/test --long {test.name})" for test in REGISTRY]
 
 
 def list_all():

@@ -21,6 +21,15 @@ DESTRUCTIVE_GUEST_TEST(end_no_handler, "A fault without a handler: the triple fa
     *reinterpret_cast<volatile uint64_t*>(0x1000) = 1;
 }
 
+DESTRUCTIVE_GUEST_TEST(end_bad_table,
+                       "A store to a page table that would map it writable, and no handler for the fault") {
+    constexpr unsigned kSlot = 6;
+    const ScratchMapping mapping = make_scratch_mapping(kSlot, 0);
+    const uint64_t entry = make_entry(mfn_of(mapping.l1), kPtePage);
+    set_trap_table(nullptr);
+    *const_cast<volatile uint64_t*>(&mapping.l1->words[0]) = entry;
+}
+
 DESTRUCTIVE_GUEST_TEST(end_bad_stack, "A fault whose frame cannot be written") {
     asm volatile("xor %%esp, %%esp; ud2" ::: "memory");
 }
