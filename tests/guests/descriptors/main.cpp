@@ -115,10 +115,10 @@ GUEST_TEST(ldt, "An LDT of ours is loaded upon first use and taken away") {
 GUEST_TEST(ldt_refused, "An LDT at an unaligned or foreign address, or too large, is refused") {
     abi::MmuextOp op{};
     op.cmd = static_cast<uint32_t>(abi::MmuextOpCommand::kSetLdt);
-    op.arg1.linear_addr = kVirtualBase + 8;
+    op.arg1.linear_addr = virtual_base() + 8;
     op.arg2.nr_ents = 16;
     CHECK_FAILS(mmuext_op(&op, 1), kEINVAL);
-    op.arg1.linear_addr = kVirtualBase;
+    op.arg1.linear_addr = virtual_base();
     op.arg2.nr_ents = 8193;
     CHECK_FAILS(mmuext_op(&op, 1), kEINVAL);
     op.arg1.linear_addr = abi::kHypervisorVirtStart;

@@ -18,7 +18,7 @@ DESTRUCTIVE_GUEST_TEST(end_crash, "A guest that reports its own crash") {
 
 DESTRUCTIVE_GUEST_TEST(end_no_handler, "A fault without a handler: the triple fault of a PV guest") {
     set_trap_table(nullptr);
-    *reinterpret_cast<volatile uint64_t*>(0x1000) = 1;
+    *reinterpret_cast<volatile uint64_t*>(kNeverMapped) = 1;
 }
 
 DESTRUCTIVE_GUEST_TEST(end_bad_table,
@@ -36,9 +36,9 @@ DESTRUCTIVE_GUEST_TEST(end_bad_stack, "A fault whose frame cannot be written") {
 
 DESTRUCTIVE_GUEST_TEST(end_bad_kernel_stack, "A trap from user mode onto a kernel stack that is not there") {
     prepare_user_mode();
-    stack_switch(kKernelSs, 0x1000);
+    stack_switch(kKernelSs, kNeverMapped);
     static const uint8_t code[] = {0x0F, 0x0B};
-    enter_user_mode(virtual_address(code), kVirtualBase);
+    enter_user_mode(virtual_address(code), virtual_base());
 }
 
 DESTRUCTIVE_GUEST_TEST(end_no_user_table, "iret to user mode without a user page table") {
@@ -46,16 +46,16 @@ DESTRUCTIVE_GUEST_TEST(end_no_user_table, "iret to user mode without a user page
     op.cmd = static_cast<uint32_t>(abi::MmuextOpCommand::kNewUserBaseptr);
     mmuext_op(&op, 1);
     static const uint8_t code[] = {0x0F, 0x0B};
-    enter_user_mode(virtual_address(code), kVirtualBase);
+    enter_user_mode(virtual_address(code), virtual_base());
 }
 
 DESTRUCTIVE_GUEST_TEST(end_iret_unreadable, "iret with a frame that is not there") {
-    asm volatile("mov $0x1000, %%esp; mov $23, %%eax; syscall" ::: "memory");
+    asm volatile("mov %0, %%rsp; mov $23, %%eax; syscall" : : "r"(kNeverMapped) : "memory");
 }
 
 DESTRUCTIVE_GUEST_TEST(end_event_stack, "An upcall whose frame cannot be written") {
     handle_event(static_cast<RawPort>(bind_virq(abi::Virq::kTimer)), [](RawPort, void*) {});
     hypercall(abi::Hypercall::kSetTimerOp, system_time() + 20'000'000);
     vcpu_info().evtchn_upcall_mask = 0;
-    asm volatile("mov $0x1000, %%esp\n1: pause; jmp 1b" ::: "memory");
+    asm volatile("mov %0, %%rsp\n1: pause; jmp 1b" : : "r"(kNeverMapped) : "memory");
 }

@@ -248,6 +248,6 @@ GUEST_TEST(grant_batch, "A batch answers element by element") {
 GUEST_TEST(grant_unknown, "Unknown operations and unreadable lists are refused") {
     uint64_t words[8] = {};
     CHECK_FAILS(hypercall(abi::Hypercall::kGrantTableOp, 99, words, 1), kENOSYS);
-    CHECK_FAILS(hypercall(abi::Hypercall::kGrantTableOp, abi::GrantTableOp::kMapGrantRef, 0x1000, 1),
+    CHECK_FAILS(hypercall(abi::Hypercall::kGrantTableOp, abi::GrantTableOp::kMapGrantRef, kNeverMapped, 1),
                 kEFAULT);
 }

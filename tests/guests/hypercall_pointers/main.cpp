@@ -13,7 +13,7 @@ namespace {
 
 // Unmapped, the hypervisor's, non-canonical, the end of the address space.
 constexpr uint64_t kBadAddresses[] = {
-    0x1000,
+    kNeverMapped,
     0x0000'7FFF'FFFF'F000,
     0x0000'8000'0000'0000,
     abi::kHypervisorVirtEnd - 0x1000,

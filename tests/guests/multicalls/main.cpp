@@ -1,6 +1,7 @@
 // multicall.
 
 #include <torii/guest/hypercall.h>
+#include <torii/guest/memory.h>
 #include <torii/guest/report.h>
 
 using namespace torii::guest;
@@ -19,7 +20,7 @@ abi::MulticallEntry version_call() {
 GUEST_TEST(multicall_results, "Each entry holds its own result, refusals included") {
     abi::FeatureInfo features{};
     abi::MulticallEntry entries[4] = {version_call(), version_call(), version_call(), version_call()};
-    entries[1].args[0] = 0x1000;
+    entries[1].args[0] = kNeverMapped;
     entries[2].args[0] = static_cast<uint64_t>(abi::VersionOp::kGetFeatures);
     entries[2].args[1] = register_value(&features);
     CHECK_SUCCEEDS(multicall(entries, 4));
@@ -62,5 +63,5 @@ GUEST_TEST(multicall_nested, "A batch inside a batch is refused or done, and the
 }
 
 GUEST_TEST(multicall_unreadable, "A list that cannot be read is refused") {
-    CHECK_FAILS(hypercall(abi::Hypercall::kMulticall, 0x1000, 1), kEFAULT);
+    CHECK_FAILS(hypercall(abi::Hypercall::kMulticall, kNeverMapped, 1), kEFAULT);
 }

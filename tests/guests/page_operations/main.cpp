@@ -54,15 +54,15 @@ GUEST_TEST(page_clear_refused, "Page tables are neither cleared nor copied over"
 GUEST_TEST(flushes, "All flushes are accepted") {
     uint64_t vcpus = 1;
     CHECK_SUCCEEDS(run(operation(Command::kTlbFlushLocal)));
-    CHECK_SUCCEEDS(run(operation(Command::kInvlpgLocal, kVirtualBase)));
+    CHECK_SUCCEEDS(run(operation(Command::kInvlpgLocal, virtual_base())));
     CHECK_SUCCEEDS(run(operation(Command::kTlbFlushMulti, 0, virtual_address(&vcpus))));
-    CHECK_SUCCEEDS(run(operation(Command::kInvlpgMulti, kVirtualBase, virtual_address(&vcpus))));
+    CHECK_SUCCEEDS(run(operation(Command::kInvlpgMulti, virtual_base(), virtual_address(&vcpus))));
     CHECK_SUCCEEDS(run(operation(Command::kTlbFlushAll)));
-    CHECK_SUCCEEDS(run(operation(Command::kInvlpgAll, kVirtualBase)));
+    CHECK_SUCCEEDS(run(operation(Command::kInvlpgAll, virtual_base())));
 }
 
 GUEST_TEST(flush_bad_mask, "A vCPU mask that cannot be read is refused") {
-    CHECK(run(operation(Command::kTlbFlushMulti, 0, 0x1000)) < 0);
+    CHECK(run(operation(Command::kTlbFlushMulti, 0, kNeverMapped)) < 0);
 }
 
 GUEST_TEST(mmuext_unknown, "Unknown operations are refused, and a batch says how far it came") {

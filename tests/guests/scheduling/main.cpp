@@ -2,6 +2,7 @@
 
 #include <torii/guest/events.h>
 #include <torii/guest/hypercall.h>
+#include <torii/guest/memory.h>
 #include <torii/guest/report.h>
 #include <torii/guest/start.h>
 
@@ -81,7 +82,7 @@ GUEST_TEST(sched_poll_refused, "Poll refuses ports beyond the last, too many por
     poll.nr_ports = 129;
     CHECK_FAILS(sched_op(abi::SchedOp::kPoll, poll), kEINVAL);
     poll.nr_ports = 1;
-    poll.ports.address = 0x1000;
+    poll.ports.address = kNeverMapped;
     CHECK_FAILS(sched_op(abi::SchedOp::kPoll, poll), kEFAULT);
 }
 

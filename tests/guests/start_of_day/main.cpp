@@ -17,7 +17,7 @@ GUEST_TEST(start_info_fields, "The start info page says what it must") {
     CHECK_EQUAL(info.shared_info % abi::kPageSize, 0u);
     CHECK_EQUAL(info.pt_base % abi::kPageSize, 0u);
     CHECK(info.nr_pt_frames >= 4);
-    CHECK(info.mfn_list % abi::kPageSize == 0 && info.mfn_list >= kVirtualBase);
+    CHECK(info.mfn_list % abi::kPageSize == 0 && info.mfn_list >= virtual_base());
     if (is_control_domain()) {
         CHECK((info.flags & abi::kStartPrivileged) != 0);
     } else {
@@ -38,11 +38,11 @@ GUEST_TEST(start_p2m_and_m2p, "P2M and M2P are inverse for every frame of ours")
 }
 
 GUEST_TEST(start_mapping, "The initial mapping is linear, page tables in it are read-only") {
-    const uint64_t tables = (start_info().pt_base - kVirtualBase) / abi::kPageSize;
+    const uint64_t tables = (start_info().pt_base - virtual_base()) / abi::kPageSize;
     const uint64_t end = tables + start_info().nr_pt_frames;
     uint64_t replaced = 0;
     for (uint64_t pfn = 0; pfn < end; ++pfn) {
-        const uint64_t* entry = table_entry(kVirtualBase + pfn * abi::kPageSize, 1);
+        const uint64_t* entry = table_entry(virtual_base() + pfn * abi::kPageSize, 1);
         if (!CHECK(entry != nullptr)) return;
         if ((*entry & kPteFrameMask) / abi::kPageSize != mfn_of_pfn(pfn)) {
             // The kit itself has put shared info and perhaps the grant table in the place of pages of its

@@ -2,6 +2,7 @@
 
 #include <torii/guest/events.h>
 #include <torii/guest/hypercall.h>
+#include <torii/guest/memory.h>
 #include <torii/guest/report.h>
 #include <torii/guest/traps.h>
 
@@ -36,7 +37,7 @@ GUEST_TEST(trap_table_refused, "A non-canonical address is refused") {
 }
 
 GUEST_TEST(trap_table_unreadable, "A table that cannot be read is refused") {
-    CHECK_FAILS(hypercall(abi::Hypercall::kSetTrapTable, 0x1000), kEFAULT);
+    CHECK_FAILS(hypercall(abi::Hypercall::kSetTrapTable, kNeverMapped), kEFAULT);
     CHECK(breakpoint_works());
 }
 

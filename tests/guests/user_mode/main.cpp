@@ -21,7 +21,7 @@ user_after_call:    ud2
 user_interrupt_80:  int $0x80
 user_interrupt_21:  int $0x21
 user_breakpoint:    int3
-user_read_nothing:  mov 0x5000, %rax
+user_read_nothing:  mov 0x70001000, %rax
 user_privileged:    hlt
 user_read_gs:       mov %gs:0, %rax
                     ud2
@@ -77,7 +77,7 @@ GUEST_TEST(user_interrupts,
 GUEST_TEST(user_page_fault, "A fault in user mode carries the user bit") {
     const Caught caught = run_in_user_mode(user_read_nothing);
     CHECK(caught.is(kVectorPageFault, 4));
-    CHECK_EQUAL(caught.cr2, 0x5000u);
+    CHECK_EQUAL(caught.cr2, kNeverMapped);
 }
 
 GUEST_TEST(user_privileged, "What the kernel may have emulated, user mode may not") {

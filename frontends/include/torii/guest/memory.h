@@ -1,6 +1,6 @@
 #pragma once
 // Frames, pages and the page tables that the domain was started with. All memory that the kit hands out lies
-// in the initial mapping, where virtual address = kVirtualBase + 4096 * pfn.
+// in the initial mapping, where virtual address = virtual_base() + 4096 * pfn.
 
 #include <torii/abi/basic_types.h>
 
@@ -9,7 +9,13 @@
 
 namespace torii::guest {
 
-inline constexpr uint64_t kVirtualBase = 0xFFFF'FFFF'8000'0000;
+// Where pseudo-physical address 0 is mapped: a symbol of the linker script (guest.lds).
+extern "C" const char torii_virt_base[];
+inline uint64_t virtual_base() {
+    return reinterpret_cast<uint64_t>(torii_virt_base);
+}
+// An address at which nothing is mapped, wherever the kernel lives.
+inline constexpr uint64_t kNeverMapped = 0x7000'1000;
 
 // Page-table entry bits (Intel SDM volume 3, 4.5).
 inline constexpr uint64_t kPtePresent = 1u << 0;
@@ -49,7 +55,7 @@ void set_mfn_of_pfn(uint64_t pfn, uint64_t mfn);
 uint64_t pfn_of_mfn(uint64_t mfn);
 
 inline uint64_t pfn_of(const void* pointer) {
-    return (virtual_address(pointer) - kVirtualBase) / abi::kPageSize;
+    return (virtual_address(pointer) - virtual_base()) / abi::kPageSize;
 }
 inline uint64_t mfn_of(const void* pointer) {
     return mfn_of_pfn(pfn_of(pointer));
@@ -58,7 +64,7 @@ inline uint64_t machine_address_of(const void* pointer) {
     return mfn_of(pointer) * abi::kPageSize + virtual_address(pointer) % abi::kPageSize;
 }
 inline void* pointer_of_pfn(uint64_t pfn) {
-    return reinterpret_cast<void*>(kVirtualBase + pfn * abi::kPageSize);
+    return reinterpret_cast<void*>(virtual_base() + pfn * abi::kPageSize);
 }
 
 inline uint64_t make_entry(uint64_t mfn, uint64_t flags) {
