@@ -1,7 +1,9 @@
 #include "kit/hosted_domain.h"
 
 #include <gtest/gtest.h>
+#include <torii/abi/multicall.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "arch/x86/pv/page_type.h"
@@ -20,15 +22,26 @@ constexpr uint64_t kRipAfterSyscall = 0x401002;
     return true;
 }();
 
+void start_counting(unsigned cpu) {
+    if (cpu_counters[cpu] == nullptr) cpu_counters[cpu] = new CpuCounters{};
+}
+
 }  // namespace
 
-HostedDomain::HostedDomain(uint16_t id, unsigned cpu, bool privileged, uint32_t frames)
-    : CallDomain(id, privileged, {1, 64, 4, 4}, frames), cpu_(cpu) {
-    if (cpu_counters[cpu] == nullptr) cpu_counters[cpu] = new CpuCounters{};
+HostedDomain::HostedDomain(uint16_t id, unsigned cpu, bool privileged, uint32_t frames,
+                           const DomainLimits& limits)
+    : CallDomain(id, privileged, limits, frames), cpu_(cpu) {
+    start_counting(cpu);
     domain().dirty_cpus = uint64_t{1} << cpu;
     vcpu().entry.kernel_cr3 = address_of(vcpu().pv.kernel_root).raw();
     for (uint32_t i = 0; i < frames; ++i)
         clear(mfn(i));
+}
+
+HostedDomain::HostedDomain(Domain& built, unsigned cpu, std::vector<Mfn> tables)
+    : CallDomain(built, std::move(tables)), cpu_(cpu) {
+    start_counting(cpu);
+    domain().dirty_cpus = uint64_t{1} << cpu;
 }
 
 void HostedDomain::clear(Mfn mfn) const {
@@ -37,6 +50,10 @@ void HostedDomain::clear(Mfn mfn) const {
 
 int64_t HostedDomain::hypercall(abi::Hypercall number, std::initializer_list<uint64_t> arguments,
                                 unsigned most) {
+    if (batch_next) {
+        batch_next = false;
+        return hypercall_in_batch(number, arguments, most);
+    }
     pv::GuestRegisters& r = *vcpu().pv.registers;
     uint64_t* const places[] = {&r.rdi, &r.rsi, &r.rdx, &r.r10, &r.r8, &r.r9};
     size_t used = 0;
@@ -50,10 +67,25 @@ int64_t HostedDomain::hypercall(abi::Hypercall number, std::initializer_list<uin
         dispatch(vcpu(), r);
         vcpu().entry.exit_work = 0;
         EXPECT_EQ(fakes::Machine::open_windows(), 0u);
-        if (r.rip == kRipAfterSyscall || ++continuations == most) break;
+        unfinished = r.rip == kRipAfterSyscall - kSyscallBytes;
+        if (!unfinished || ++continuations == most) break;
     }
     fakes::Machine::set_current(nullptr);
     return static_cast<int64_t>(r.rax);
+}
+
+int64_t HostedDomain::hypercall_in_batch(abi::Hypercall number, std::initializer_list<uint64_t> arguments,
+                                         unsigned most) {
+    const auto version = static_cast<uint64_t>(abi::Hypercall::kXenVersion);
+    abi::MulticallEntry entries[3] = {
+        {version, 0, {}}, {static_cast<uint64_t>(number), 0, {}}, {version, 0, {}}};
+    std::copy(arguments.begin(), arguments.end(), entries[1].args);
+    const int64_t result =
+        hypercall(abi::Hypercall::kMulticall, {reinterpret_cast<uint64_t>(entries), 3}, most);
+    if (unfinished) return result;
+    EXPECT_EQ(result, 0);
+    EXPECT_EQ(entries[0].result, entries[2].result);
+    return static_cast<int64_t>(entries[1].result);
 }
 
 int64_t HostedDomain::mmuext(abi::MmuextOpCommand command, uint64_t mfn, uint64_t second, uint16_t about) {

@@ -17,9 +17,12 @@ inline constexpr uint64_t kReadOnly = kTableFlags & ~pv::kPteWrite;
 
 class HostedDomain : public CallDomain {
 public:
-    HostedDomain(uint16_t id, unsigned cpu, bool privileged = false, uint32_t frames = 24);
+    HostedDomain(uint16_t id, unsigned cpu, bool privileged = false, uint32_t frames = 24,
+                 const DomainLimits& limits = {1, 64, 4, 4});
+    HostedDomain(Domain& built, unsigned cpu, std::vector<Mfn> tables);
 
-    // rax at the end; the call is issued again as long as it asks for that, `most` times.
+    // rax at the end; the call is issued again as long as it asks for that, `most` times (`unfinished` says
+    // that it would have gone on).
     int64_t hypercall(abi::Hypercall number, std::initializer_list<uint64_t> arguments,
                       unsigned most = 10'000);
 
@@ -43,8 +46,13 @@ public:
 
     [[nodiscard]] CpuId cpu() const { return cpu_; }
     unsigned continuations = 0;
+    bool unfinished = false;
+    // The next call is made as the middle entry of a multicall.
+    bool batch_next = false;
 
 private:
+    int64_t hypercall_in_batch(abi::Hypercall number, std::initializer_list<uint64_t> arguments,
+                               unsigned most);
     static constexpr uint16_t abi_self() { return 0x7ff0; }
     CpuId cpu_;
 };

@@ -93,6 +93,7 @@ private:
         const auto* const entries = fakes::machine().guest_view<uint64_t>(mfn);
         for (unsigned slot = 0; slot < end; ++slot) {
             const uint64_t entry = entries[slot];
+            if (entry == 0 && level != 4) continue;  // most
             if (is_hypervisor_slot(level, slot)) {
                 if (end == kSlots && entry != pv::hypervisor_slots[slot - 256] && !dying_[mfn.raw()])
                     find(mfn, "slot ", slot, " of an L4 isn't the hypervisor's");
@@ -117,6 +118,8 @@ private:
         ++uses.general;
         uses.writable += writable;
         const Frame& frame = frame_at(target);
+        if (frame.owner() == kOwnerNone || frame.owner() == kOwnerXen)
+            find(target, "is nobody's, and is mapped by d", holder.id.raw());
         if (frame.owner() == holder.id || holder.privileged) return;
         if (!has_grant(holder, address_of(table) + slot * sizeof(uint64_t), writable))
             find(target, "of d", frame.owner().raw(), " is mapped by d", holder.id.raw(), " without a grant");
@@ -151,7 +154,7 @@ private:
             dying_[at] = true;
             walk(domain, Mfn(at), level_of(word.type()), frame.validated_entries);
         }
-        for (uint32_t i = 0; i < domain.grants.frame_count(); ++i)
+        for (uint32_t i = domain.grants.closed_frame_count(); i < domain.grants.frame_count(); ++i)
             ++uses_[domain.grants.frame(i).raw()].writable;
     }
 
@@ -170,7 +173,18 @@ private:
                 ++uses_[vcpu->info_frame.raw()].general;
                 ++uses_[vcpu->info_frame.raw()].writable;
             }
+            use_pinned(vcpu->events.control_page);
         }
+        const FifoState* const fifo = domain.events.fifo();
+        for (uint32_t i = 0; fifo != nullptr && i < fifo->page_count; ++i)
+            use_pinned(fifo->pages[i]);
+    }
+
+    // Guest memory that holds event words.
+    void use_pinned(const PinnedGuestPage& page) {
+        if (page.address == nullptr) return;
+        ++uses_[page.reference].general;
+        ++uses_[page.reference].writable;
     }
 
     void use_descriptors(Mfn mfn) {

@@ -11,7 +11,8 @@
 
 namespace torii::test {
 
-// What is wrong, a sentence each; empty when all agrees. Checked are:
+// What is wrong, a sentence each; empty when all agrees. `domains` are all that there are, the dying ones
+// too. Checked are:
 //   - the general count, type, type count and validity of each frame that the domains own;
 //   - that no table and no descriptor page is writable through any entry;
 //   - that no entry reaches a frame without ownership, a recorded grant, or its holder's privilege;

@@ -91,7 +91,11 @@ CallResult set_time_offset(DomctlCall& call) {
 
 CallResult set_virq_handler(DomctlCall& call) {
     TRY(global_virqs.set_handler(call.request.u.set_virq_handler.virq, call.domain.events));
-    return 0;
+    // The end of a domain takes its table out after it has changed the domain's life: one of the two sees the
+    // other.
+    if (call.domain.life.load() < Life::kDying) return 0;
+    global_virqs.forget(call.domain.events);
+    return Errno::kESRCH;
 }
 
 CallResult send_trigger(DomctlCall& call) {

@@ -25,6 +25,7 @@ CallResult of_domain(const MemoryCall& call) {
             break;
     }
     // The guest says itself how large its own table of frames is.
+    const LockGuard guard(domain->control_lock);
     const uint64_t frames = domain->shared_info != nullptr ? read_once(domain->shared_info->arch.max_pfn) : 0;
     return static_cast<int64_t>(frames) - 1;
 }

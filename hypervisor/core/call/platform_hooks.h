@@ -46,7 +46,6 @@ struct PlatformHooks {
     Result<MemoryTypeRange> (*memory_type)(uint32_t index) = nullptr;
     CpuIdentity (*identify_cpu)(CpuId cpu) = nullptr;
     Nanoseconds (*idle_time)(CpuId cpu) = nullptr;
-    [[noreturn]] void (*reset_machine)() = nullptr;
 
     uint32_t interrupt_lines = 24;  // GSIs that there are
     uint32_t cpu_khz = 0;

@@ -22,12 +22,12 @@ uint64_t wall_clock_epoch() {
 }
 
 void publish_wall_clock(Domain& domain) {
-    if (domain.shared_info == nullptr) return;
-    abi::SharedInfo& shared = *domain.shared_info;
     const uint64_t epoch = wall_clock_epoch();
     const uint64_t seconds =
         epoch / kNanosecondsPerSecond + static_cast<uint64_t>(domain.time_offset_seconds);
     const LockGuard guard(domain.control_lock);
+    if (domain.shared_info == nullptr) return;
+    abi::SharedInfo& shared = *domain.shared_info;
     // Odd while it changes. The guest may have written anything there, so the next even number is made, not
     // assumed.
     const uint32_t version = read_once(shared.wc_version) | 1;

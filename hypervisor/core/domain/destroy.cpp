@@ -114,6 +114,11 @@ Result<> release_remaining_tables(Domain& domain) {
 }
 
 void finish(Domain& domain) {
+    {
+        // The control domain can still name the domain, and sets every clock at times.
+        const LockGuard guard(domain.control_lock);
+        domain.shared_info = nullptr;
+    }
     stop_sharing_frame(domain.shared_info_frame);
     domain.shared_info_frame = Mfn{};
     finish_domain_frames(domain);

@@ -68,6 +68,8 @@ struct Domain {
     uint64_t frame_limit = 0;
     std::atomic<uint64_t> hypervisor_frames{0};  // memory of the hypervisor spent on this domain
 
+    // Null before the domain has its parts and once it is dead: whoever isn't sure that it is alive looks
+    // under control_lock.
     abi::SharedInfo* shared_info = nullptr;
     Mfn shared_info_frame{};
 

@@ -23,8 +23,8 @@ Result<> register_vcpu_info(Vcpu& vcpu, Mfn mfn, uint32_t offset) {
 }
 
 void release_vcpu_info(Vcpu& vcpu) {
-    if (vcpu.info_frame == kInvalidMfn) return;
     abi::VcpuInfo* const place = vcpu.events.info.exchange(nullptr);
+    if (vcpu.info_frame == kInvalidMfn) return;  // it was in the shared page
     permanent_unmap(reinterpret_cast<void*>(reinterpret_cast<uint64_t>(place) & kPageMask));
     Frame& frame = frame_at(vcpu.info_frame);
     vcpu.info_frame = kInvalidMfn;

@@ -105,6 +105,8 @@ public:
     }
 
     [[nodiscard]] bool uses_fifo() const { return fifo_.load(std::memory_order_acquire) != nullptr; }
+    // What of the guest's memory is in use for it; null with the two-level ABI.
+    [[nodiscard]] const FifoState* fifo() const { return fifo_.load(std::memory_order_acquire); }
     [[nodiscard]] uint32_t ports_in_use() const { return ports_in_use_.load(std::memory_order_relaxed); }
 
     // VIRQs that exist once per domain, as opposed to once per vCPU.

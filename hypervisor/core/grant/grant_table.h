@@ -46,6 +46,8 @@ public:
     // --- the table's pages ---
     [[nodiscard]] uint32_t frame_limit() const { return frame_limit_; }
     [[nodiscard]] uint32_t frame_count() const { return frame_count_.load(std::memory_order_acquire); }
+    // So many of them, from the first on, the table has closed and let go of.
+    [[nodiscard]] uint32_t closed_frame_count() const { return close_cursor_; }
     // Page `index`, which is below frame_count().
     [[nodiscard]] Mfn frame(uint32_t index) const;
     // Adds a zeroed page, directly mapped and shared with the owner; the table keeps that share until

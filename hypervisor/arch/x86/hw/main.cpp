@@ -75,7 +75,6 @@ void start_memory() {
 
 void start_platform_hooks() {
     platform.enter_sleep = enter_sleep;
-    platform.reset_machine = reset_machine;
     platform.cpu_khz = static_cast<uint32_t>(tsc_khz());
 }
 

@@ -1,5 +1,7 @@
 #include <torii/abi/domctl.h>
+#include <torii/abi/memory.h>
 #include <torii/abi/torii_control.h>
+#include <torii/abi/virq.h>
 
 #include <cstring>
 
@@ -175,6 +177,50 @@ TEST_F(DomctlTest, ADyingDomainKeepsItsIdUntilItsLastFrameIsBack) {
     put_frame(frame_at(held));
     info = request(DomctlCommand::kGetdomaininfo, id);
     EXPECT_EQ(issue(info), failure(Errno::kESRCH));
+}
+
+// Dead, and listed for as long as somebody holds one of its frames.
+class DeadDomainTest : public DomctlTest {
+protected:
+    void SetUp() override {
+        DomctlTest::SetUp();
+        abi::Domctl op = create_request(0);
+        ASSERT_EQ(issue(op), 0);
+        id = op.domain;
+        const DomainRef domain(find_domain(DomId(id)));
+        domain->frame_limit = 10;
+        held = Mfn(give_frames(*domain, 1)[0]);
+        shared = domain->shared_info_frame;
+        ASSERT_TRUE(get_frame(held, DomId(id)));
+        end(id);
+    }
+    void TearDown() override {
+        put_frame(frame_at(held));
+        DomctlTest::TearDown();
+    }
+    uint16_t id = 0;
+    Mfn held{};
+    Mfn shared{};
+};
+
+TEST_F(DeadDomainTest, NobodyWritesToTheSharedPageThatItHad) {
+    auto* const page = fakes::machine().guest_view(shared);
+    memset(page, 0x5a, kPageSize);
+    abi::Domctl op = request(DomctlCommand::kSettimeoffset, id);
+    op.u.settimeoffset.time_offset_seconds = 1234;
+    EXPECT_EQ(issue(op), 0);
+    abi::MemoryDomain about{id};
+    EXPECT_EQ(call(control(), Hypercall::kMemoryOp,
+                   {static_cast<uint64_t>(abi::MemoryOp::kMaximumGpfn), address(&about)}),
+              -1);
+    for (uint64_t i = 0; i < kPageSize; ++i)
+        ASSERT_EQ(page[i], 0x5a) << i;
+}
+
+TEST_F(DeadDomainTest, ItHandlesNoInterrupts) {
+    abi::Domctl op = request(DomctlCommand::kSetVirqHandler, id);
+    op.u.set_virq_handler.virq = static_cast<uint32_t>(abi::Virq::kDomExc);
+    EXPECT_EQ(issue(op), failure(Errno::kESRCH));
 }
 
 TEST_F(DomctlTest, TheReasonOfAnEnd) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "arch/x86/pv/page_type.h"
 #include "core/call/handlers.h"
@@ -49,6 +51,11 @@ CallDomain::CallDomain(uint16_t id, bool privileged, const DomainLimits& limits,
     EXPECT_TRUE(grow_grant_table(*domain_, 1).ok());
 }
 
+CallDomain::CallDomain(Domain& built, std::vector<Mfn> tables)
+    : id_(built.id), domain_(&built), tables_(std::move(tables)) {
+    refresh_frames();
+}
+
 CallDomain::~CallDomain() {
     destroy();
 }
@@ -61,6 +68,15 @@ void CallDomain::destroy() {
         result = destroy_domain(*domain_);
     EXPECT_TRUE(result.ok());
     domain_ = nullptr;
+}
+
+void CallDomain::refresh_frames() {
+    frames_.clear();
+    for (uint32_t at = domain_->first_frame; at != 0; at = frame_at(Mfn(at)).next) {
+        const uint64_t count = frame_at(Mfn(at)).count.load();
+        if ((count & CountWord::kAllocated) == 0 || (count & kSharedByHypervisor) != 0) continue;
+        if (std::find(tables_.begin(), tables_.end(), Mfn(at)) == tables_.end()) frames_.push_back(Mfn(at));
+    }
 }
 
 void CallDomain::fill(uint32_t index, unsigned char value) const {

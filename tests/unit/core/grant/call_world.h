@@ -19,6 +19,8 @@ public:
     // at kVirtualBase, and one page of grants.
     explicit CallDomain(uint16_t id, bool privileged = false, const DomainLimits& limits = {1, 64, 4, 4},
                         uint32_t frames = 16);
+    // A domain that somebody else built: `tables` are its L1 to L4.
+    CallDomain(Domain& built, std::vector<Mfn> tables);
     ~CallDomain();
     CallDomain(const CallDomain&) = delete;
 
@@ -32,6 +34,8 @@ public:
     [[nodiscard]] Frame& frame(uint32_t index) const { return frame_at(mfn(index)); }
     [[nodiscard]] uint32_t frames() const { return static_cast<uint32_t>(frames_.size()); }
     void fill(uint32_t index, unsigned char value) const;
+    // Finds out anew which frames it has, after it gave some away or got some.
+    void refresh_frames();
 
     // Its address space.
     [[nodiscard]] static uint64_t va(unsigned page) { return kVirtualBase + page * kPageSize; }
@@ -59,6 +63,8 @@ public:
 
     // Destroys the domain as far as it goes; it is gone when nobody uses its frames any more.
     void destroy();
+    // Somebody else has ended it, or will.
+    void forget() { domain_ = nullptr; }
 
 private:
     DomId id_;

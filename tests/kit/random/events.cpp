@@ -1,0 +1,189 @@
+// Event channels: ports of every kind, both layouts.
+#include <gtest/gtest.h>
+#include <torii/abi/event_channel.h>
+#include <torii/abi/virq.h>
+
+#include "kit/random/world.h"
+
+namespace torii::test {
+namespace {
+
+using abi::EventChannelOp;
+using Kind = abi::EventStatusKind;
+
+uint64_t op(EventChannelOp operation) {
+    return static_cast<uint64_t>(operation);
+}
+
+Kind kind_of(EventTable& table, uint32_t port, abi::EventStatus& status) {
+    if (!table.status(Port(port), status).ok()) return Kind::kClosed;
+    return static_cast<Kind>(status.status);
+}
+
+}  // namespace
+
+// A port of that kind (EventStatusKind), or any number.
+uint32_t RandomWorld::some_port(HostedDomain& domain, uint32_t kind_wanted) {
+    const uint32_t first = pick(kPorts);
+    abi::EventStatus status{};
+    for (uint32_t i = 0; i < kPorts; ++i) {
+        const uint32_t port = (first + i) % kPorts;
+        if (static_cast<uint32_t>(kind_of(domain.domain().events, port, status)) == kind_wanted) return port;
+    }
+    return first;
+}
+
+void RandomWorld::bind_ports() {
+    HostedDomain& domain = some();
+    switch (pick(8)) {
+        case 0:
+        case 1: {
+            abi::EventAllocUnbound request{kSelf, some().id().raw(), 0};
+            if (chance(20)) request.dom = guest().id().raw();
+            (void)call(domain, "alloc_unbound", Number::kEventChannelOp,
+                       {op(EventChannelOp::kAllocUnbound), address(request)});
+            return;
+        }
+        case 2:
+        case 3:
+        case 4: {
+            HostedDomain& remote = some();
+            abi::EventBindInterdomain request{remote.id().raw(), 0, 0, 0};
+            // One that waits for us, mostly.
+            abi::EventStatus status{};
+            for (uint32_t i = 0; i < 8; ++i) {
+                request.remote_port = some_port(remote, static_cast<uint32_t>(Kind::kUnbound));
+                if (kind_of(remote.domain().events, request.remote_port, status) == Kind::kUnbound &&
+                    status.u.unbound.dom == domain.id().raw())
+                    break;
+            }
+            (void)call(domain, "bind_interdomain", Number::kEventChannelOp,
+                       {op(EventChannelOp::kBindInterdomain), address(request)});
+            return;
+        }
+        case 5: {
+            abi::EventBindVirq request{pick(abi::kVirqCount), pick(2), 0};
+            (void)call(domain, "bind_virq", Number::kEventChannelOp,
+                       {op(EventChannelOp::kBindVirq), address(request)});
+            return;
+        }
+        case 6: {
+            abi::EventBindIpi request{pick(2), 0};
+            (void)call(domain, "bind_ipi", Number::kEventChannelOp,
+                       {op(EventChannelOp::kBindIpi), address(request)});
+            return;
+        }
+        default: {
+            abi::EventBindPirq request{pick(17), 0, 0};
+            (void)call(chance(90) ? control() : domain, "bind_pirq", Number::kEventChannelOp,
+                       {op(EventChannelOp::kBindPirq), address(request)});
+        }
+    }
+}
+
+void RandomWorld::use_ports() {
+    HostedDomain& domain = some();
+    abi::EventStatus status{};
+    if (chance(70)) {
+        const abi::RawPort port =
+            some_port(domain, static_cast<uint32_t>(chance(70) ? Kind::kInterdomain : Kind::kIpi));
+        const bool pair = kind_of(domain.domain().events, port, status) == Kind::kInterdomain;
+        const int64_t result =
+            call(domain, "send", Number::kEventChannelOp, {op(EventChannelOp::kSend), address(port)});
+        if (!pair || domain.unfinished) return;
+        EXPECT_EQ(result, 0);
+        const DomainRef peer(find_domain(DomId(status.u.interdomain.dom)));
+        ASSERT_TRUE(peer) << "a port is bound to a domain that is gone";
+        if (peer->events.uses_fifo()) return;
+        const uint32_t at = status.u.interdomain.port;
+        EXPECT_NE(peer->shared_info->evtchn_pending[at / 64] >> (at % 64) & 1, 0u) << "a send went astray";
+        if (chance(50)) peer->shared_info->evtchn_pending[at / 64] &= ~(uint64_t{1} << (at % 64));
+        return;
+    }
+    const abi::RawPort port = pick(kPorts);
+    if (chance(50)) {
+        domain.domain().shared_info->evtchn_mask[0] |= uint64_t{1} << (port % 64);
+        (void)call(domain, "unmask", Number::kEventChannelOp, {op(EventChannelOp::kUnmask), address(port)});
+        return;
+    }
+    status.dom = chance(80) ? kSelf : guest().id().raw();
+    status.port = port;
+    (void)call(domain, "status", Number::kEventChannelOp, {op(EventChannelOp::kStatus), address(status)});
+}
+
+void RandomWorld::change_ports() {
+    HostedDomain& domain = some();
+    const uint32_t kind = 1 + pick(5);
+    const abi::RawPort port = some_port(domain, kind);
+    if (chance(60)) {
+        (void)call(domain, "close", Number::kEventChannelOp, {op(EventChannelOp::kClose), address(port)});
+        return;
+    }
+    if (chance(50)) {
+        const abi::EventBindVcpu request{port, pick(2)};
+        (void)call(domain, "bind_vcpu", Number::kEventChannelOp,
+                   {op(EventChannelOp::kBindVcpu), address(request)});
+        return;
+    }
+    if (chance(60)) {
+        const abi::EventSetPriority request{port, pick(17)};
+        (void)call(domain, "set_priority", Number::kEventChannelOp,
+                   {op(EventChannelOp::kSetPriority), address(request)});
+        return;
+    }
+    if (!chance(30)) return;
+    const abi::EventReset request{chance(80) ? kSelf : guest().id().raw()};
+    (void)call(chance(50) ? control() : domain, "reset", Number::kEventChannelOp,
+               {op(EventChannelOp::kReset), address(request)});
+}
+
+void RandomWorld::set_up_fifo() {
+    HostedDomain& domain = some();
+    const Mfn mfn = chance(85) ? unused_frame(domain) : some_frame(domain);
+    if (!domain.domain().events.uses_fifo() || chance(40)) {
+        const abi::EventInitControl request{mfn.raw(), pick(4) * 128, pick(2), 0, {}};
+        (void)call(domain, "init_control", Number::kEventChannelOp,
+                   {op(EventChannelOp::kInitControl), address(request)});
+        return;
+    }
+    const FifoState* const fifo = domain.domain().events.fifo();
+    if (fifo->page_count >= 3) return;
+    const abi::EventExpandArray request{mfn.raw()};
+    (void)call(domain, "expand_array", Number::kEventChannelOp,
+               {op(EventChannelOp::kExpandArray), address(request)});
+}
+
+// Of each pair both ends say the same, and a virtual interrupt's port is one of that interrupt.
+void RandomWorld::check_ports(std::vector<std::string>& findings) {
+    for (const Slot& slot : slots_) {
+        if (slot.domain == nullptr || slot.dying) continue;
+        Domain& domain = slot.domain->domain();
+        unsigned used = 0;
+        for (uint32_t port = 0; port < kPorts; ++port) {
+            abi::EventStatus mine{};
+            abi::EventStatus theirs{};
+            const Kind kind = kind_of(domain.events, port, mine);
+            used += kind != Kind::kClosed;
+            const auto find = [&](const char* what) {
+                findings.push_back("port " + std::to_string(port) + " of d" +
+                                   std::to_string(domain.id.raw()) + what);
+            };
+            if (kind == Kind::kVirq) {
+                const auto virq = static_cast<abi::Virq>(mine.u.virq);
+                Vcpu* const holder = domain.vcpus[EventTable::is_global(virq) ? 0 : mine.vcpu];
+                if (holder->events.virq_port[mine.u.virq].load() != port)
+                    find(" is not where its interrupt goes");
+            }
+            if (kind != Kind::kInterdomain) continue;
+            const DomainRef peer(find_domain(DomId(mine.u.interdomain.dom)));
+            if (!peer || kind_of(peer->events, mine.u.interdomain.port, theirs) != Kind::kInterdomain ||
+                theirs.u.interdomain.port != port || theirs.u.interdomain.dom != domain.id.raw())
+                find(" has no peer");
+        }
+        if (used != domain.events.ports_in_use())
+            findings.push_back("d" + std::to_string(domain.id.raw()) + " uses " + std::to_string(used) +
+                               " ports and counts " + std::to_string(domain.events.ports_in_use()));
+    }
+}
+
+}  // namespace torii::test
