@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Plants one fault at a time in direct paging and shows that the tests catch it.
+"""Plants one fault at a time in the hypervisor's core and shows that the tests catch it.
 
 A fault is a check, a count or a flush left out. Each is a piece of a source file and what stands there instead; the
-file is compiled with its usual command, linked in front of the library, and page_type_test and random_calls_test must
-fail. A piece that the source no longer has is an error, so the list keeps up with the code.
+file is compiled with its usual command and linked in place of the right one, and one of the tests of its kind must fail.
+A piece that the source no longer has is an error, so the list keeps up with the code. They are kept here and not as
+conditions in the sources, where every check would read twice.
 
-usage: planted_faults.py BUILD [NAME...]    BUILD has random_calls_test and page_type_test built
+usage: planted_faults.py BUILD [NAME...]       BUILD has the tests built
+       planted_faults.py --write NAME FOLDER   writes the changed file; cmake -DTORII_PLANTED_FAULT=NAME builds with it
 """
 import json
 import os
@@ -17,7 +19,30 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGING = "hypervisor/arch/x86/pv/"
 MEMORY = "hypervisor/core/memory/"
+EVENT = "hypervisor/core/event/"
+GRANT = "hypervisor/core/grant/"
+CALL = "hypervisor/core/call/"
+DOMAIN = "hypervisor/core/domain/"
 RANDOM_CALLS = "20000"
+
+# name: (folder of its objects, whether it links the core as a library, arguments)
+TESTS = {
+    "page_type_test": ("tests/unit/arch/x86/pv", True, ()),
+    "core_call_test": ("tests/unit/core/call", True, ()),
+    "core_grant_test": ("tests/unit/core/grant", False, ()),
+    "core_grant_calls_test": ("tests/unit/core/grant", True, ()),
+    "core_event_test": ("tests/unit/core/event", False, ("--gtest_filter=-*Race*",)),
+    "random_calls_test": ("tests/model", True, ()),
+}
+# Which of them look at a folder's code, the quick ones first.
+TESTS_OF = {
+    PAGING: ("page_type_test", "core_grant_calls_test", "random_calls_test"),
+    MEMORY: ("page_type_test", "random_calls_test"),
+    GRANT: ("core_grant_test", "core_grant_calls_test", "random_calls_test"),
+    EVENT: ("core_event_test", "random_calls_test"),
+    CALL: ("core_call_test", "core_grant_calls_test", "random_calls_test"),
+    DOMAIN: ("core_call_test", "random_calls_test"),
+}
 
 # name: (file, piece, what stands there instead)
 FAULTS = {
@@ -60,16 +85,50 @@ FAULTS = {
     "no-flush-before-descriptors": (PAGING + "descriptor_tables.cpp", "if (word.type() != FrameType::kNone) flush_stale(frame->flush_stamp, ~uint64_t{0});", ""),
     "old-gdt-keeps-references": (PAGING + "descriptor_tables.cpp", "        if (mfn != Mfn{}) put_descriptor_page(mfn);\n    }\n    return {};", "    }\n    return {};"),
     "anyone-names-another-domain": (PAGING + "foreign.cpp", "if (!context.domain().privileged) return Errno::kEPERM;", ""),
+    "grant-for-reading-is-written": (GRANT + "entry.cpp", "return access == GrantAccess::kRead || (flags & abi::kGtfReadonly) == 0;", "return true;"),
+    "grant-for-anyone": (GRANT + "entry.cpp", "abi::kGtfPermitAccess || domid_of(word) != user) return false;", "abi::kGtfPermitAccess) return false;"),
+    "grant-attributes-unchecked": (GRANT + "entry.cpp", "        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;", "        abi::kGtfTypeMask;"),
+    "grant-pinned-by-a-second": (GRANT + "grant_table.cpp", "if (pinned && active.user != user) [[unlikely]]", "if (false)"),
+    "grant-follows-the-entry": (GRANT + "grant_table.cpp", "const Mfn mfn = pinned ? Mfn(active.frame) : marked_frame(*place.shared);", "const Mfn mfn = marked_frame(*place.shared);"),
+    "unpin-keeps-write-permission": (GRANT + "grant_table.cpp", "        put_writable(frame);\n    } else {\n        BUG_ON(active.readers == 0);", "    } else {\n        BUG_ON(active.readers == 0);"),
+    "unpin-keeps-reference": (GRANT + "grant_table.cpp", "    guard.unlock();\n    put_frame(frame);", "    guard.unlock();"),
+    "marks-stay": (GRANT + "grant_table.cpp", "    clear_unjustified_marks(place);\n    guard.unlock();", "    guard.unlock();"),
+    "transfer-into-a-pinned-entry": (GRANT + "grant_table.cpp", "if (place.active->pinned() || place.active->closed != 0) return GrantStatus::kBadGntref;", "if (place.active->closed != 0) return GrantStatus::kBadGntref;"),
+    "closed-grant-is-pinned": (GRANT + "grant_table.cpp", "    if (active.closed != 0) [[unlikely]]\n        return GrantStatus::kBadGntref;\n    const bool pinned", "    const bool pinned"),
+    "swap-of-pinned-entries": (GRANT + "grant_table.cpp", "if (place_a.active->pinned() || place_b.active->pinned()) return GrantStatus::kEagain;", ""),
+    "handle-claimed-twice": (GRANT + "maptrack.cpp", "if (seen == 0 || (seen & kClaimed) != 0) return nullptr;", "if (seen == 0) return nullptr;"),
+    "unmap-without-flush": (CALL + "grant_map.cpp", "if (flush) flush_tlb(caller.dirty_cpus.load(std::memory_order_seq_cst));", ""),
+    "failed-map-keeps-pins": (CALL + "grant_map.cpp", "            unpin_parts(granter.grants, ref, state, access_of(state));\n            return status;", "            return status;"),
+    "unmap-at-any-address": (PAGING + "grant_mapping.cpp", "if (named.table == kInvalidMfn || address_of_entry(named) != entry) return GrantStatus::kBadVirtAddr;", "(void)named;"),
+    "granted-entry-moves": (PAGING + "grant_mapping.cpp", "!may_move(holder, Pte{read_once(*from_slot)}) ||", ""),
+    "map-into-another-domains-table": (PAGING + "grant_mapping.cpp", "frame.owner() == holder.id && word.type() == FrameType::kL1", "word.type() == FrameType::kL1"),
+    "copy-keeps-write-permission": (CALL + "grant_copy.cpp", "if (access_ == GrantAccess::kWrite) put_writable(*frame_);", ""),
+    "copy-past-the-page": (CALL + "grant_copy.cpp", "if (element.source.offset + bytes > kPageSize || element.dest.offset + bytes > kPageSize) [[unlikely]]", "if (false)"),
+    "used-frame-is-transferred": (MEMORY + "reservation.cpp", "uint64_t expected = CountWord::kAllocated | 2;", "uint64_t expected = frame.count.load();"),
+    "given-frame-keeps-translations": (MEMORY + "reservation.cpp", "    frame.flush_stamp = take_flush_stamp();\n    return {};", "    return {};"),
+    "port-bound-by-anyone": (EVENT + "event_channel.cpp", "if (unbound == nullptr || unbound->remote != id_) return Errno::kEINVAL;", "if (unbound == nullptr) return Errno::kEINVAL;"),
+    "peer-stays-bound": (EVENT + "event_channel.cpp", "        pair->peer->shut();\n        pair->peer->open(PortUnbound{id_});\n", ""),
+    "closed-port-stays-pending": (EVENT + "event_channel.cpp", "    forget_pending(entry, port);\n", ""),
+    "linked-port-is-reused": (EVENT + "event_channel.cpp", "if (word != nullptr && test_bit(*word, abi::kFifoLinkedBit)) {", "if (false) {"),
+    "interrupt-bound-twice": (EVENT + "event_channel.cpp", "    if (binding.load(std::memory_order_relaxed) != 0) return Errno::kEEXIST;\n    const NewPort port = TRY(reserve());\n    commit(port, PortVirq{kind}", "    const NewPort port = TRY(reserve());\n    commit(port, PortVirq{kind}"),
+    "closed-port-keeps-interrupt": (EVENT + "event_channel.cpp", "    unbind(state, entry);\n", ""),
+    "masked-event-calls": (EVENT + "delivery.cpp", "if (!test_bit(shared_->evtchn_mask[word], port % 64)) {", "if (true) {"),
+    "masked-event-is-queued": (EVENT + "fifo.cpp", "if ((read_once(*word) & (kMasked | kLinked)) == 0) link", "if ((read_once(*word) & kLinked) == 0) link"),
+    "moved-event-stays-tail": (EVENT + "fifo.cpp", "if (old_tail == port) old_tail = 0;", ""),
+    "event-pages-stay-pinned": (EVENT + "fifo.cpp", "        event_unpin_guest_page(*this, fifo->pages[i]);", "        (void)i;"),
+    "event-words-in-a-table": (DOMAIN + "wiring.cpp", "if (!frame || !get_writable(*frame)) return Errno::kEINVAL;", "if (!frame) return Errno::kEINVAL;\n    (void)get_writable(*frame);"),
+    "clock-in-a-dead-domains-page": (DOMAIN + "destroy.cpp", "        domain.shared_info = nullptr;\n", ""),
+    "dead-domain-handles-interrupts": (CALL + "domctl_life.cpp", "    global_virqs.forget(call.domain.events);\n    return Errno::kESRCH;", "    return 0;"),
     "shared-frame-without-type": (MEMORY + "reservation.cpp", "    frame.type.store(TypeWord::of(FrameType::kWritable, 1, 0).raw, std::memory_order_relaxed);\n", ""),
 }
 
 
-def objects_of(build, target):
-    folder = {"random_calls_test": "tests/model", "page_type_test": "tests/unit/arch/x86/pv"}[target]
+def objects_of(build, target, source):
+    """The test's own objects, without that of `source` if it compiles it itself."""
     found = []
-    for path, _, names in os.walk(os.path.join(build, folder, "CMakeFiles", target + ".dir")):
+    for path, _, names in os.walk(os.path.join(build, TESTS[target][0], "CMakeFiles", target + ".dir")):
         found += [os.path.join(path, name) for name in names if name.endswith(".o")]
-    return found
+    return [name for name in found if not name.endswith("/" + source.removeprefix("hypervisor/") + ".o")]
 
 
 def compile_command(build, source):
@@ -80,8 +139,8 @@ def compile_command(build, source):
     sys.exit(f"no command compiles {source} for the host")
 
 
-def plant(build, folder, name):
-    """Builds the changed file; returns its object."""
+def write_changed(name, folder):
+    """Writes the changed file into the folder; returns it and the original."""
     relative, piece, instead = FAULTS[name]
     source = os.path.join(ROOT, relative)
     with open(source, encoding="utf-8") as file:
@@ -91,6 +150,12 @@ def plant(build, folder, name):
     changed = os.path.join(folder, os.path.basename(source))
     with open(changed, "w", encoding="utf-8") as file:
         file.write(text.replace(piece, instead))
+    return changed, source
+
+
+def plant(build, folder, name):
+    """Builds the changed file; returns its object."""
+    changed, source = write_changed(name, folder)
     command, directory = compile_command(build, source)
     made = os.path.join(folder, "changed.o")
     command = [changed if part == source else part for part in command]
@@ -100,15 +165,17 @@ def plant(build, folder, name):
     return made
 
 
-def is_caught(build, folder, made):
-    """Which test fails with the changed object; None when neither does."""
-    for target in ("page_type_test", "random_calls_test"):
+def is_caught(build, folder, made, relative):
+    """Which test fails with the changed object; None when none does."""
+    tests = next(names for part, names in TESTS_OF.items() if relative.startswith(part))
+    for target in tests:
+        _, uses_library, arguments = TESTS[target]
         program = os.path.join(folder, target)
-        subprocess.run(["g++", "-fsanitize=address,undefined", "-o", program, *objects_of(build, target), made,
-                        os.path.join(build, "hypervisor/libtorii_core_host.a"), "-lgtest_main", "-lgtest", "-lpthread"],
-                       check=True)
+        library = [os.path.join(build, "hypervisor/libtorii_core_host.a")] if uses_library else []
+        subprocess.run(["g++", "-fsanitize=address,undefined", "-o", program, *objects_of(build, target, relative), made,
+                        *library, "-lgtest_main", "-lgtest", "-lpthread"], check=True)
         try:
-            ended = subprocess.run([program], timeout=120, capture_output=True,
+            ended = subprocess.run([program, *arguments], timeout=120, capture_output=True,
                                    env={**os.environ, "TORII_RANDOM_CALLS": RANDOM_CALLS})
         except subprocess.TimeoutExpired:
             return target + " (no end)"
@@ -120,11 +187,14 @@ def is_caught(build, folder, made):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    if sys.argv[1] == "--write":
+        print(write_changed(sys.argv[2], sys.argv[3])[1], end="")
+        return
     build = os.path.abspath(sys.argv[1])
     missed = []
     for name in sys.argv[2:] or FAULTS:
         with tempfile.TemporaryDirectory() as folder:
-            caught = is_caught(build, folder, plant(build, folder, name))
+            caught = is_caught(build, folder, plant(build, folder, name), FAULTS[name][0])
         print(f"{name:40} {'caught by ' + caught if caught else 'NOT CAUGHT'}", flush=True)
         if not caught:
             missed.append(name)

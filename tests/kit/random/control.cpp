@@ -163,6 +163,16 @@ void RandomWorld::control_machine() {
     }
 }
 
+// The call may be interrupted, and a large domain is told to be asked for again (EAGAIN). True when all is
+// done.
+bool RandomWorld::destroy_part(DomId id, unsigned most) {
+    abi::Domctl request = domctl_request(DomctlCommand::kDestroydomain, id);
+    const int64_t result = domctl("destroydomain", request, most);
+    if (control().unfinished || result == abi::negated(Errno::kEAGAIN)) return false;
+    EXPECT_EQ(result, 0);
+    return true;
+}
+
 // One guest goes, some steps later all of it is gone, and another takes its place. Its frames may stay for as
 // long as others use them.
 void RandomWorld::end_guest() {
@@ -178,9 +188,7 @@ void RandomWorld::end_guest() {
     if (!slot.dying && !domain.shutting_down.load() && chance(80)) return;
     if (!slot.dying) forget_mappings_of(*slot.domain);
     slot.dying = true;
-    abi::Domctl request = domctl_request(DomctlCommand::kDestroydomain, domain.id);
-    (void)domctl("destroydomain", request, 1 + pick(3));
-    if (control().unfinished) return;
+    if (!destroy_part(domain.id, 1 + pick(3))) return;
     const DomId id = slot.domain->id();
     slot.domain->forget();
     slot.domain.reset();
@@ -224,8 +232,8 @@ void RandomWorld::build_guest(unsigned number) {
     EXPECT_EQ(domctl("max_vcpus", vcpus), 0);
     std::vector<Mfn> tables;
     if (!build_memory(id, tables) || chance(10)) {
-        abi::Domctl destroy = domctl_request(DomctlCommand::kDestroydomain, id);
-        EXPECT_EQ(domctl("destroydomain", destroy), 0);
+        while (!destroy_part(id, 10'000)) {
+        }
         EXPECT_FALSE(DomainRef(find_domain(id))) << "a half-built domain leaves something behind";
         return build_guest(number);
     }

@@ -65,13 +65,11 @@ void RandomWorld::unpin() {
 abi::MmuUpdate RandomWorld::some_update(HostedDomain& domain) {
     const unsigned level = chance(50) ? 1 : 1 + pick(4);
     Mfn table = chance(60) ? domain.table(level) : frame_of_type(domain, static_cast<FrameType>(level + 1));
+    if (chance(2)) table = some_frame(some());
     unsigned slot = chance(80) ? pick(kPages) : pick(512);
-    if (chance(2)) {
-        table = some_frame(some());  // a table of another level, perhaps the domain's root
-        if (slot % 128 == 0) ++slot;
-    }
-    // Only what the domain can lose: its own way to its L1 stays.
-    if (level > 1 && slot == ((CallDomain::kVirtualBase >> (12 + 9 * (level - 1))) & 511)) slot += 1;
+    // Only what the domain can lose: its own way to its L1 stays. The frame may be of another level than was
+    // meant.
+    if (frame_at(table).type_word().type() > FrameType::kL1 && slot % 128 == 0) ++slot;
     if (level == 4 && slot >= 256 && slot <= 271 && chance(90)) slot = 100;
     const uint64_t value = chance(25) ? 0 : entry_for(domain, level);
     return {HostedDomain::place(table, slot) | (chance(20) ? 2u : 0u), value};

@@ -47,9 +47,8 @@ RandomWorld::~RandomWorld() {
 bool RandomWorld::end() {
     for (unsigned slot = kSlots; slot-- > 0;) {
         if (slots_[slot].domain != nullptr && slots_[slot].dying) {
-            abi::Domctl request =
-                domctl_request(abi::DomctlCommand::kDestroydomain, slots_[slot].domain->id());
-            EXPECT_EQ(domctl("destroydomain", request), 0);
+            while (!destroy_part(slots_[slot].domain->id(), 10'000)) {
+            }
             slots_[slot].domain->forget();
         }
         slots_[slot].domain.reset();

@@ -154,9 +154,9 @@ private:
     void ask_about_domains();
     void control_machine();
     void end_guest();
+    bool destroy_part(DomId id, unsigned most);
     void build_guest(unsigned slot);
     bool build_memory(DomId id, std::vector<Mfn>& tables);
-    void let_go_of_dead();
 
     void use_memory();
 
