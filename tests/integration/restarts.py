@@ -68,6 +68,21 @@ class Restarts:
         names = self.toolstack.names()
         self.findings.check("counting" in names and "asking" in names, f"the new toriid lists {' '.join(names)}")
 
+    def check_attached_client(self):
+        """Who is attached to a console while toriid is killed is told, and can attach again."""
+        self.shell.run("( { torii console counting --expect nothing-like-it --timeout 100; echo \"code $?\"; } > /tmp/attached 2>&1 & )")
+        time.sleep(1)
+        self.kill()
+        told = ""
+        for _ in range(20):
+            told = self.shell.run("tail -n 2 /tmp/attached")
+            if "code" in told:
+                break
+            time.sleep(0.5)
+        self.findings.check("was it restarted" in told and "code 0" not in told, f"who is attached to a console is told: {told.strip()!r}")
+        again = self.shell.attempt("torii console counting --expect ' end' --timeout 30 > /dev/null", time_limit=60)[0]
+        self.findings.check(again == 0, "and can attach again")
+
     def fail_at(self, point):
         """Have toriid killed at one step, by doing what leads there; it must be well afterwards."""
         self.shell.run(f"echo '--fail-point {point}' > /run/torii/toriid.once")
@@ -123,6 +138,7 @@ def steps(findings, toolstack, options):
     toolstack.shell.run(f"torii console counting --send '\n{COUNTER}\n' --expect 'count 3 end' --timeout 60 > /dev/null", time_limit=90)
     restarts = Restarts(findings, toolstack)
     restarts.kill_often(options.kills)
+    restarts.check_attached_client()
     points = toolstack.shell.run("toriid --list-fail-points").split() if options.fail_points == "all" else SAMPLE
     for point in points:
         restarts.fail_at(point)

@@ -6,6 +6,7 @@ interrupted test goes on where it was; when all are done, its row in docs/long-t
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,6 +26,10 @@ Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is
 """
 
 
+# What a test in QEMU needs of the release build.
+MACHINE_TARGETS = ("torii_elf", "toriid", "torii", "guests", "conformance")
+
+
 @dataclass(frozen=True)
 class LongTest:
     """`command` may name {portion}, {build} and {root}; it runs once per portion and must end with code 0."""
@@ -35,7 +40,7 @@ class LongTest:
     portions: int
     command: tuple
     preset: str = "release"
-    targets: tuple = ()
+    targets: tuple = MACHINE_TARGETS
 
 
 _MACHINE = "{root}/tests/integration"
@@ -85,6 +90,7 @@ def run_one(name):
         raise Failure(f"There is no long test {name!r}; there are: {', '.join(entry.name for entry in REGISTRY) or 'none'}.")
     from commands.test import configure_and_build
     folder = configure_and_build(test.preset, test.targets)
+    os.environ.setdefault("TORII_TIME_FACTOR", "3")
     state = _load(test)
     _state_path(test).parent.mkdir(parents=True, exist_ok=True)
     if state["done"] >= test.portions:

@@ -69,7 +69,7 @@ def run_tests(options):
     if options.quick:
         ctest(totals, sanitized, "Checks of the tree", ["--label-regex", "lint"], parallel=processors, extra=only)
         return tell(totals)
-    release = configure_and_build("release", ["torii_elf", "toriid", "torii", "guests", "conformance"])
+    release = configure_and_build("release", long_tests.MACHINE_TARGETS)
     ctest(totals, release, "Checks of the tree and of the image", ["--label-regex", "lint"], parallel=processors, extra=only)
     if (ROOT / "tests/fuzz/CMakeLists.txt").exists():
         fuzzing = configure_and_build("fuzz", ["fuzz_targets"])

@@ -9,8 +9,6 @@ only a change of the programs, the kernel or the hypervisor moves them.
 """
 
 import argparse
-import lzma
-import struct
 from pathlib import Path
 
 from commands.packages import install
@@ -18,7 +16,7 @@ from commands.steps import BUILD, ROOT, TOOLS, Failure, main_guard, run, say
 from emulator.qemu import Configuration, Machine, MachineFailure
 from image import build as torii_image
 from image import parts, peer
-from kernels.fetch import fetch
+from kernels.fetch import fetch, unpack_kernel
 from study import tables
 
 GUEST = TOOLS / "study" / "guest"
@@ -37,17 +35,6 @@ RUNS = {
     "memory-4096": ("elf", "tools", 4096, ""),
 }
 TIME_LIMIT = 900
-
-
-def unpack_kernel(image):
-    """The ELF file inside a bzImage whose payload is xz, so that no time goes into decompression."""
-    data = image.read_bytes()
-    setup = ((data[0x1F1] or 4) + 1) * 512
-    offset, length = struct.unpack_from("<II", data, 0x248)
-    payload = data[setup + offset:setup + offset + length]
-    if not payload.startswith(b"\xfd7zXZ\0"):
-        raise Failure(f"{image} holds no xz payload; the study is made for Debian's 6.1.")
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload)
 
 
 def compile_programs():
