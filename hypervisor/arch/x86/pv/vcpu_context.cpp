@@ -67,6 +67,8 @@ void set_registers(Vcpu& vcpu, const abi::CpuUserRegs& from) {
     to.rip = from.rip;
     to.rsp = from.rsp;
     to.rflags = (from.rflags & ~kFlagsTaken & 0xffffffff) | kFlagInterrupt | kFlagsFixed;
+    // The I/O privilege is kept apart from the flags in force. Linux gives it to its further vCPUs this way.
+    vcpu.pv.iopl = static_cast<uint32_t>((from.rflags & kFlagIopl) >> 12);
     // Guest kernel and guest user both run in ring 3.
     to.cs = from.cs | 3u;
     to.ss = from.ss | 3u;
