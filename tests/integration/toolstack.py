@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 # pylint: disable=wrong-import-position
 from commands.steps import BUILD, ROOT, run  # noqa: E402
 from emulator.accelerator import build_probe  # noqa: E402
-from emulator.qemu import Configuration, Machine, MachineFailure  # noqa: E402
+from emulator.qemu import Configuration, Machine, MachineFailure, time_factor  # noqa: E402
 from emulator.shell import Shell  # noqa: E402
 from image import build as torii_image  # noqa: E402
 from image import peer  # noqa: E402
