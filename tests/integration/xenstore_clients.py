@@ -12,7 +12,7 @@ from toolstack import SIDES, boot, time_factor
 
 SOCKET = "/run/xenstored/socket"
 CLIENTS = 10
-# Each increment collides some seven times, so that these are more than 10,000 operations; a long test does 170.
+# Each increment is repeated some seven times until it does not collide: some 10,000 operations. A long test does 170.
 ROUNDS = 30
 
 

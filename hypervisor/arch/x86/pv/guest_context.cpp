@@ -17,8 +17,8 @@ void save_guest_context(const Vcpu& vcpu, abi::VcpuGuestContext& context) {
     to.rbx = from.rbx;
     to.r11 = from.r11, to.r10 = from.r10, to.r9 = from.r9, to.r8 = from.r8, to.rax = from.rax,
     to.rcx = from.rcx;
-    to.rdx = from.rdx, to.rsi = from.rsi, to.rdi = from.rdi, to.rip = from.rip, to.rflags = from.rflags | (uint64_t{vcpu.pv.iopl} << 12),
-    to.rsp = from.rsp;
+    to.rdx = from.rdx, to.rsi = from.rsi, to.rdi = from.rdi, to.rip = from.rip,
+    to.rflags = from.rflags | (uint64_t{vcpu.pv.iopl} << 12), to.rsp = from.rsp;
     to.cs = static_cast<uint16_t>(from.cs), to.ss = static_cast<uint16_t>(from.ss);
     to.ds = vcpu.pv.ds, to.es = vcpu.pv.es, to.fs = vcpu.pv.fs, to.gs = vcpu.pv.gs;
     if (const abi::VcpuInfo* const info = vcpu.events.info.load(); info != nullptr)
