@@ -31,7 +31,8 @@ def boot(options, arguments, time_limit):
     with tempfile.TemporaryDirectory(prefix="torii-guests-") as folder:
         guest = Path(folder) / "guest.elf"
         guest.symlink_to(Path(options.guest).absolute())
-        command = ["qemu-system-x86_64", "-accel", options.accel, "-M", "q35", "-cpu", options.cpu, "-m", "512", "-smp", "1",
+        command = ["qemu-system-x86_64", "-accel", options.accel, "-M", "q35", "-cpu", options.cpu, "-m", "512", "-smp",
+                   str(options.cpus),
                    "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-nic", "none",
                    "-kernel", options.hypervisor,
                    "-append", f"console=com1 com1=115200 dom0_mem=128M {options.hypervisor_arguments}",
@@ -97,6 +98,7 @@ def main():
     parser.add_argument("--guest", required=True)
     parser.add_argument("--cpu", default="qemu64")
     parser.add_argument("--accel", default="tcg")
+    parser.add_argument("--cpus", type=int, default=1, help="CPUs of the machine")
     parser.add_argument("--hypervisor-arguments", default="")
     parser.add_argument("--log", help="append every console to this file")
     parser.add_argument("--time-factor", type=float, default=1.0)

@@ -87,7 +87,7 @@ Result<Vcpu*> create_vcpu(Domain& domain, VcpuId id) {
         vcpu->events.info.store(&domain.shared_info->vcpu_info[id.raw()]);
     }
     vcpu->unit.clock.begin(now());
-    sched_place(vcpu->unit, CpuId(id.raw() % cpu_count()), kDefaultWeight, now());
+    sched_place(vcpu->unit, sched_emptiest_cpu(), kDefaultWeight, now());
     if (domain.pauses.load(std::memory_order_relaxed) != 0) sched_pause(vcpu->unit);
     undo.dismiss();
     domain.event_vcpus[id.raw()] = &vcpu->events;

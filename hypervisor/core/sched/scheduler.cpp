@@ -189,6 +189,7 @@ void RunQueue::yield() {
 // ---- from anywhere
 
 void RunQueue::place(SchedUnit& unit, uint32_t weight, Nanoseconds time) {
+    placed_.fetch_add(1, std::memory_order_relaxed);
     LockGuard guard(lock_);
     unit.cpu_ = cpu_;
     unit.weight_ = weight < kLeastWeight ? kLeastWeight : weight > kMostWeight ? kMostWeight : weight;
@@ -197,6 +198,7 @@ void RunQueue::place(SchedUnit& unit, uint32_t weight, Nanoseconds time) {
 }
 
 void RunQueue::remove(SchedUnit& unit) {
+    placed_.fetch_sub(1, std::memory_order_relaxed);
     LockGuard guard(lock_);
     BUG_ON(&unit == current_);
     if (unit.queued_) dequeue(unit);
@@ -265,6 +267,15 @@ abi::VcpuRunstateInfo RunQueue::runstate(const SchedUnit& unit, Nanoseconds time
 
 abi::VcpuRunstateInfo sched_runstate(const SchedUnit& unit) {
     return cpu_scheduler(unit.cpu()).queue.runstate(unit, now());
+}
+
+CpuId sched_emptiest_cpu() {
+    CpuId best{0};
+    for (unsigned i = 1; i < cpu_count(); ++i) {
+        const CpuId cpu(i);
+        if (cpu_scheduler(cpu).queue.placed() < cpu_scheduler(best).queue.placed()) best = cpu;
+    }
+    return best;
 }
 
 void sched_place(SchedUnit& unit, CpuId cpu, uint32_t weight, Nanoseconds now) {

@@ -102,6 +102,8 @@ public:
     [[nodiscard]] SchedUnit& current() const { return *current_; }
     [[nodiscard]] bool is_idle() const { return current_ == idle_; }
     [[nodiscard]] unsigned waiting() const { return waiting_.load(std::memory_order_relaxed); }
+    // Units that were placed here, whether they want to run or not.
+    [[nodiscard]] unsigned placed() const { return placed_.load(std::memory_order_relaxed); }
 
     // From any CPU.
     void place(SchedUnit& unit, uint32_t weight, Nanoseconds now);
@@ -151,6 +153,7 @@ private:
     Spinlock lock_{LockRank::kRunQueue};
     Tree tree_;  // by virtual deadline
     std::atomic<unsigned> waiting_{0};
+    std::atomic<unsigned> placed_{0};
     SchedUnit* current_ = nullptr;
     SchedUnit* idle_ = nullptr;
     // V = base_ + weighted_offset_ / total_weight_, over the active units.
@@ -175,6 +178,8 @@ void enter_cpu_scheduler(CpuId cpu, CpuScheduler& scheduler);
 
 // ---- what the rest of the hypervisor calls
 
+// The CPU that the fewest units were placed on, the first of several.
+[[nodiscard]] CpuId sched_emptiest_cpu();
 // Puts a new unit on a CPU. It doesn't run before sched_unpause().
 void sched_place(SchedUnit& unit, CpuId cpu, uint32_t weight, Nanoseconds now);
 // Takes away a paused unit that doesn't run.

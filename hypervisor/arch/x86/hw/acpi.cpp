@@ -123,6 +123,19 @@ InterruptRoute find_isa_route(unsigned irq) {
     return route;
 }
 
+unsigned find_processors(std::span<uint32_t> apic_ids) {
+    constexpr uint8_t kLocalApic = 0, kLocalX2Apic = 9;
+    constexpr uint32_t kEnabled = 1;
+    unsigned count = 0;
+    each_madt_entry([&](uint8_t type, uint64_t at) {
+        if ((type != kLocalApic && type != kLocalX2Apic) || count == apic_ids.size()) return;
+        const bool wide = type == kLocalX2Apic;
+        if ((Physical::read<uint32_t>(at + (wide ? 8 : 4)) & kEnabled) == 0) return;
+        apic_ids[count++] = wide ? Physical::read<uint32_t>(at + 4) : Physical::read<uint8_t>(at + 3);
+    });
+    return count;
+}
+
 void reserve_io_apics() {
     each_madt_entry([](uint8_t type, uint64_t at) {
         if (type == 1) pv::reserve_io_frame(frame_of(MachineAddr(Physical::read<uint32_t>(at + 4))));

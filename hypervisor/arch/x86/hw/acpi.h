@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "base/frame.h"
 
@@ -17,6 +18,8 @@ struct InterruptRoute {
 // Finds the tables; 0 searches the BIOS areas.
 void acpi_start(MachineAddr rsdp);
 [[nodiscard]] InterruptRoute find_isa_route(unsigned irq);
+// Local APIC ids of the CPUs that firmware enabled, as many as fit; how many that are.
+[[nodiscard]] unsigned find_processors(std::span<uint32_t> apic_ids);
 // All IO-APICs belong to the hypervisor: their frames are closed to dom0.
 void reserve_io_apics();
 

@@ -18,7 +18,8 @@ constexpr unsigned kId = 0x20, kTaskPriority = 0x80, kEndOfInterrupt = 0xb0, kSp
                    kInitialCount = 0x380, kCurrentCount = 0x390, kDivide = 0x3e0;
 constexpr uint32_t kMasked = 1u << 16;
 constexpr uint32_t kDivideBy1 = 0xb;
-constexpr uint32_t kDeliverNmi = 4u << 8;
+constexpr uint32_t kDeliverNmi = 4u << 8, kDeliverInit = 5u << 8, kDeliverStartup = 6u << 8;
+constexpr uint32_t kDeliveryPending = 1u << 12, kAssert = 1u << 14;
 
 constinit volatile uint32_t* registers = nullptr;
 constexpr uint64_t kSecond = 1'000'000'000;
@@ -99,9 +100,28 @@ void apic_set_timer(Nanoseconds delay) {
     write(kInitialCount, ticks >= 0xffffffffu ? 0xffffffffu : static_cast<uint32_t>(ticks) + 1);
 }
 
-void apic_send(uint32_t target, unsigned vector) {
+namespace {
+
+void send_command(uint32_t target, uint32_t command) {
+    while ((read(kCommandLow) & kDeliveryPending) != 0) {
+    }
     write(kCommandHigh, target << 24);
-    write(kCommandLow, vector);
+    write(kCommandLow, command);
+}
+
+}  // namespace
+
+void apic_send(uint32_t target, unsigned vector) {
+    send_command(target, vector);
+}
+void apic_send_nmi(uint32_t target) {
+    send_command(target, kDeliverNmi | kAssert);
+}
+void apic_send_init(uint32_t target) {
+    send_command(target, kDeliverInit | kAssert);
+}
+void apic_send_startup(uint32_t target, unsigned page) {
+    send_command(target, kDeliverStartup | kAssert | page);
 }
 
 uint32_t apic_id() {

@@ -127,6 +127,63 @@ long_mode:
     call boot_main
     ud2
 
+// Where the other CPUs start: copied to TORII_TRAMPOLINE, entered there in real mode. Straight to long mode on the boot page
+// tables, which map this page at its own address.
+    .code16
+    .balign 16
+    .globl ap_trampoline, ap_trampoline_end
+#define IN_TRAMPOLINE(symbol) (TORII_TRAMPOLINE + (symbol) - ap_trampoline)
+ap_trampoline:
+    cli
+    cld
+    movw %cs, %ax
+    movw %ax, %ds
+    movl $0x20, %eax            // PAE
+    movl %eax, %cr4
+    movl ap_boot_root - ap_trampoline, %eax
+    movl %eax, %cr3
+    movl $0xc0000080, %ecx
+    movl ap_efer - ap_trampoline, %eax
+    xorl %edx, %edx
+    wrmsr
+    lgdtl ap_gdt_pointer - ap_trampoline
+    movl $0x80050033, %eax
+    movl %eax, %cr0
+    ljmpl $8, $IN_TRAMPOLINE(ap_long_mode)
+    .code64
+ap_long_mode:
+    movl $0, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl %eax, %fs
+    movl %eax, %gs
+    movq IN_TRAMPOLINE(ap_stack), %rsp
+    movq IN_TRAMPOLINE(ap_root), %rax
+    movabsq $ap_high, %rcx
+    jmp *%rcx
+    .balign 8
+ap_gdt:
+    .quad 0
+    .quad 0x00209a0000000000    // 64-bit code
+ap_gdt_pointer:
+    .short 15
+    .long IN_TRAMPOLINE(ap_gdt)
+    .balign 8
+ap_boot_root: .long PHYSICAL(boot_l4)
+    .long 0
+    .globl ap_efer, ap_stack, ap_root
+ap_efer: .quad 0
+ap_stack: .quad 0
+ap_root: .quad 0
+ap_trampoline_end:
+// At its linked address, on the boot tables still.
+ap_high:
+    movq %rax, %cr3
+    xorl %ebp, %ebp
+    call ap_main
+    ud2
+
     .section .boot.rodata, "a", @progbits
 no_long_mode_text:
     .asciz "Torii needs a 64-bit CPU; this one has no long mode.\r\n"

@@ -11,6 +11,7 @@
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/bounce.h"
 #include "arch/x86/pv/emulate.h"
@@ -120,6 +121,21 @@ void load_state(Vcpu& vcpu) {
 
 }  // namespace
 
+namespace {
+
+// An idle CPU keeps nothing of the vCPU that it ran.
+void leave_last_vcpu(CpuLocal& cpu) {
+    if (cpu.last_loaded == nullptr) return;
+    Vcpu& vcpu = *cpu.last_loaded;
+    save_state(vcpu);
+    cpu.last_loaded = nullptr;
+    run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
+    hw::note_flush(cpu);
+    vcpu.domain->dirty_cpus.fetch_and(~(uint64_t{1} << cpu.id.raw()));
+}
+
+}  // namespace
+
 void switch_context(Vcpu* from, Vcpu* to) {
     CpuLocal& cpu = local();
     cpu.current = to;
@@ -130,7 +146,9 @@ void switch_context(Vcpu* from, Vcpu* to) {
         cpu.stack_top = top;
         if (!hw::speculation.isolate_guests) cpu.task_state.stack[0] = top;
     }
-    // Idle leaves the last vCPU's registers where they are; they are saved when another one comes.
+    // With one CPU, idle leaves the last vCPU's registers where they are; they are saved when another one
+    // comes. With more, another CPU may ask for them.
+    if (to == nullptr && cpu_count() != 1) leave_last_vcpu(cpu);
     if (to != nullptr && cpu.last_loaded != to) {
         if (cpu.last_loaded != nullptr) save_state(*cpu.last_loaded);
         hw::wipe_entry_stacks(cpu, to);
@@ -144,8 +162,10 @@ void switch_context(Vcpu* from, Vcpu* to) {
 }
 
 void forget_vcpu_on_cpus(Vcpu& vcpu) {
+    // Another domain may come to lie where this one did.
+    for (unsigned i = 0; i < cpu_count(); ++i)
+        hw::local_of(CpuId(i)).predictors_of = nullptr;
     CpuLocal& cpu = local();
-    cpu.predictors_of = nullptr;  // another domain may come to lie where this one did
     if (cpu.last_loaded != &vcpu) return;
     cpu.last_loaded = nullptr;
     if (cpu.current == nullptr) run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
@@ -189,7 +209,7 @@ void destroy_vcpu_platform(Vcpu& vcpu) {
 
 void poke(Vcpu& vcpu) {
     const CpuId cpu = vcpu.unit.cpu();
-    if (cpu != this_cpu()) hw::apic_send(cpu.raw(), hw::kVectorPoke);
+    if (cpu != this_cpu()) hw::apic_send(hw::local_of(cpu).apic_id, hw::kVectorPoke);
 }
 
 // --- port/context.h ---
@@ -197,11 +217,12 @@ void poke(Vcpu& vcpu) {
 void load_address_space(const Vcpu& vcpu) {
     if (local().last_loaded != &vcpu) return;
     const uint64_t cr3 = vcpu.entry.in_kernel_mode != 0 ? vcpu.entry.kernel_cr3 : vcpu.entry.user_cr3;
-    run_on(local(), cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
-    hw::note_flush(local());
+    // The mark comes before the first translation does.
     const uint64_t cpu_bit = uint64_t{1} << this_cpu().raw();
     std::atomic<uint64_t>& dirty = vcpu.domain->dirty_cpus;
     if ((dirty.load(std::memory_order_relaxed) & cpu_bit) == 0) dirty.fetch_or(cpu_bit);
+    run_on(local(), cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
+    hw::note_flush(local());
 }
 
 void load_gdt(const Vcpu& vcpu) {

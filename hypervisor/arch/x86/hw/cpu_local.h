@@ -1,6 +1,7 @@
 // What each CPU has for itself: in its area at TORII_PER_CPU_BASE, found from the stack.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "arch/x86/hw/layout.h"
@@ -47,7 +48,9 @@ struct CpuLocal {
     Vcpu* current = nullptr;      // null: idle
     Vcpu* last_loaded = nullptr;  // whose registers, FPU and tables the CPU holds; idle leaves them there
     const Domain* predictors_of = nullptr;  // who trained the branch predictors last
-    uint32_t flushed_at = 0;                // flush clock at the last full flush (port/machine.h)
+    std::atomic<bool> alive{false};         // runs, and takes requests
+    std::atomic<bool> flush_wanted{false};  // by another CPU
+    std::atomic<uint32_t> flushed_at{0};    // flush clock at the last full flush (port/machine.h)
     bool reschedule = false;                // seen on the way out of the hypervisor
     bool task_switched = false;             // CR0.TS as it is
     Nanoseconds timer_deadline = kNever;

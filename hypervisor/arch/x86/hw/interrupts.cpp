@@ -5,6 +5,7 @@
 #include "arch/x86/hw/apic.h"
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/serial.h"
+#include "arch/x86/hw/smp.h"
 #include "base/log.h"
 #include "core/call/counters.h"
 #include "core/console/console.h"
@@ -36,6 +37,9 @@ void handle_interrupt(unsigned vector) {
         case kVectorSerial:
             on_serial_input();
             return;
+        case kVectorFlush:
+            serve_flush_request();
+            return;
         case kVectorPoke:
             request_reschedule(local().id);
             return;
@@ -46,6 +50,7 @@ void handle_interrupt(unsigned vector) {
 
 // An NMI interrupts whoever holds the log's lock as well, so it only leaves a note.
 void note_nmi(const pv::GuestRegisters& registers) {
+    halt_if_stopping();
     CpuLocal& cpu = local();
     cpu.nmi_rip = registers.rip;
     ++cpu.nmis;

@@ -10,6 +10,7 @@
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/hw/serial.h"
+#include "arch/x86/hw/smp.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "core/console/console.h"
@@ -34,7 +35,35 @@ namespace {
 constinit std::atomic<uint32_t> flush_clock{1};
 
 bool flushed_since(const CpuLocal& cpu, uint32_t stamp) {
-    return static_cast<int32_t>(cpu.flushed_at - stamp) > 0;
+    return static_cast<int32_t>(cpu.flushed_at.load(std::memory_order_acquire) - stamp) > 0;
+}
+
+// Returns when each of the other CPUs in `cpus` has flushed since `stamp`. They are asked all at once, then
+// waited for.
+[[gnu::noinline]] void flush_others(uint64_t cpus, uint32_t stamp) {
+    uint64_t asked = 0;
+    for (unsigned i = 0; i < cpu_count(); ++i) {
+        if (((cpus >> i) & 1) == 0) continue;
+        CpuLocal& cpu = hw::local_of(CpuId(i));
+        if (flushed_since(cpu, stamp)) continue;
+        asked |= uint64_t{1} << i;
+        if (!cpu.flush_wanted.exchange(true, std::memory_order_acq_rel))
+            hw::apic_send(cpu.apic_id, hw::kVectorFlush);
+    }
+    for (; asked != 0; asked &= asked - 1) {
+        const CpuLocal& cpu = hw::local_of(CpuId(static_cast<uint32_t>(__builtin_ctzll(asked))));
+        while (!flushed_since(cpu, stamp))
+            serve_while_waiting();
+    }
+}
+
+// The CPUs of a mask that run, but this one.
+uint64_t others_of(uint64_t cpus) {
+    const unsigned count = cpu_count();
+    if (count == 1) [[likely]]
+        return 0;
+    const uint64_t all = count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+    return cpus & all & ~(uint64_t{1} << local().id.raw());
 }
 
 void flush_this_cpu() {
@@ -45,7 +74,7 @@ void flush_this_cpu() {
 }  // namespace
 
 void hw::note_flush(CpuLocal& cpu) {
-    cpu.flushed_at = flush_clock.fetch_add(1, std::memory_order_relaxed) + 1;
+    cpu.flushed_at.store(flush_clock.fetch_add(1, std::memory_order_acq_rel) + 1, std::memory_order_release);
 }
 
 CpuId this_cpu() {
@@ -58,7 +87,7 @@ Vcpu* current_vcpu() {
 void request_reschedule(CpuId cpu) {
     CpuLocal& me = local();
     if (cpu != me.id) {
-        hw::apic_send(cpu.raw(), hw::kVectorPoke);
+        hw::apic_send(hw::local_of(cpu).apic_id, hw::kVectorPoke);
         return;
     }
     me.reschedule = true;
@@ -84,13 +113,22 @@ uint32_t take_flush_stamp() {
 void flush_stale(uint32_t stamp, uint64_t cpus) {
     const CpuLocal& me = local();
     if (((cpus >> me.id.raw()) & 1) != 0 && !flushed_since(me, stamp)) flush_this_cpu();
+    if (const uint64_t others = others_of(cpus); others != 0) flush_others(others, stamp);
 }
 
 void flush_tlb(uint64_t cpus) {
+    const uint64_t others = others_of(cpus);
+    if (others != 0) [[unlikely]] {
+        flush_others(others, take_flush_stamp());
+    }
     if (((cpus >> this_cpu().raw()) & 1) != 0) flush_this_cpu();
 }
 
 void flush_tlb_page(uint64_t cpus, GuestVa page) {
+    const uint64_t others = others_of(cpus);
+    if (others != 0) [[unlikely]] {
+        flush_others(others, take_flush_stamp());
+    }
     if (((cpus >> this_cpu().raw()) & 1) != 0) hw::invalidate_page(page.raw());
 }
 
@@ -99,6 +137,7 @@ void console_device_write(std::string_view text) {
 }
 
 void serve_while_waiting() {
+    hw::serve_flush_request();
     asm volatile("pause");
 }
 
@@ -123,6 +162,7 @@ bool read_machine_msr(uint32_t index, uint64_t& value) {
 }
 void panic_at(const char* reason, const char* file, unsigned line) {
     asm volatile("cli");
+    hw::stop_other_cpus();
     console_enter_panic();
     log(LogLevel::kError, "PANIC: {} ({}:{})", reason, file, line);
     if (const Vcpu* const vcpu = current_vcpu(); vcpu != nullptr)

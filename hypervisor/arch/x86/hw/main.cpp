@@ -9,6 +9,7 @@
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/dom0_build.h"
 #include "arch/x86/hw/guest_view.h"
+#include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/interrupts.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/memory_setup.h"
@@ -17,6 +18,7 @@
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/hw/serial.h"
+#include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/guest_cpuid.h"
 #include "base/log.h"
@@ -39,21 +41,11 @@ extern char image_start[], boot_start[], boot_end[];
 
 namespace torii {
 
-unsigned cpu_count() {
-    return 1;
-}
-
 namespace hw {
 namespace {
 
 constexpr CpuId kBootCpu{0};
-constexpr uint64_t kFramesPerScrub = 16;
 
-struct IdleCpu {
-    SchedUnit unit;
-    CpuScheduler scheduler{kBootCpu};
-};
-IdleCpu* idle_cpu = nullptr;
 // Stands in for the CPU's own until its area exists.
 constinit CpuLocal early_local;
 BootInformation boot_information;
@@ -89,29 +81,6 @@ void start_policies() {
     pv::make_policies(host, wishes, static_cast<uint32_t>(tsc_khz()));
 }
 
-void start_scheduler() {
-    Result<IdleCpu*> made = heap_new<IdleCpu>();
-    if (!made.ok()) BUG("no memory for the scheduler");
-    idle_cpu = made.value();
-    enter_cpu_scheduler(kBootCpu, idle_cpu->scheduler);
-    idle_cpu->scheduler.queue.start(idle_cpu->unit, now());
-}
-
-[[noreturn]] void idle() {
-    CpuLocal& me = local();
-    for (;;) {
-        me.reschedule = false;
-        report_nmis();
-        sched_reschedule();
-        if (me.reschedule) continue;
-        if (scrub_some(kFramesPerScrub)) {
-            asm volatile("sti; nop; cli");
-        } else {
-            asm volatile("sti; hlt; cli");
-        }
-    }
-}
-
 // On the idle stack, everything set up. Boot memory is given back here, since nothing runs in it any more.
 [[noreturn]] void run() {
     release_modules(boot_information);
@@ -126,10 +95,6 @@ void start_scheduler() {
 }
 
 }  // namespace
-
-SchedUnit& idle_unit_of(CpuId) {
-    return idle_cpu->unit;
-}
 
 extern "C" [[noreturn]] void boot_main() {
     my_stack_top().cpu = &early_local;
@@ -151,7 +116,8 @@ extern "C" [[noreturn]] void boot_main() {
     set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
     start_policies();
-    start_scheduler();
+    prepare_scheduler(kBootCpu);
+    start_other_cpus(options.most_cpus);
     (void)build_dom0(boot_information);
     route_isa_interrupt(4, kVectorSerial);
     if (options.serial_console) serial_enable_input();

@@ -95,6 +95,19 @@ constexpr OptionRow kRows[] = {
          options.dom0_vcpus = static_cast<uint32_t>(count);
          return true;
      }},
+    {"maxcpus",
+     [](std::string_view value) {
+         uint64_t count = 0;
+         std::string_view rest;
+         if (!parse_number(value, count, rest) || count == 0) return false;
+         options.most_cpus = static_cast<uint32_t>(count < ~0u ? count : ~0u);
+         return true;
+     }},
+    {"nosmp",
+     [](std::string_view) {
+         options.most_cpus = 1;
+         return true;
+     }},
     {"loglvl", [](std::string_view value) { return read_level(value, set_log_threshold); }},
     {"guest_loglvl", [](std::string_view value) { return read_level(value, set_guest_log_threshold); }},
     {"noreboot",

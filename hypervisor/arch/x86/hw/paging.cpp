@@ -6,6 +6,7 @@
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
 #include "arch/x86/pv/page_type.h"
 #include "base/lock.h"
@@ -245,8 +246,8 @@ void release_boot_memory() {
     const auto end = reinterpret_cast<uint64_t>(boot_end);
     for (uint64_t at = start; at < end; at += kPageSize) {
         l1_entry(at) = 0;
-        invalidate_page(at);
     }
+    flush_globals_everywhere();
     const Mfn first((start - TORII_IMAGE_BASE) >> kPageShift);
     for (Mfn mfn = first; mfn.raw() < (end - TORII_IMAGE_BASE) >> kPageShift; ++mfn) {
         Frame& frame = frame_at(mfn);
@@ -311,7 +312,7 @@ void permanent_unmap(void* address) {
     const LockGuard guard(permanent_area.lock);
     const uint64_t index = (place - TORII_PERMANENT_BASE) >> kPageShift;
     *hw::entry_of(place) = 0;
-    hw::invalidate_page(place);
+    hw::flush_globals_everywhere();
     permanent_area.used[index / 64] &= ~(uint64_t{1} << (index % 64));
 }
 

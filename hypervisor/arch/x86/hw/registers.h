@@ -118,6 +118,7 @@ inline constexpr uint32_t kMsrSysenterEip = 0x176;
 
 inline constexpr uint64_t kEferSyscall = 1u << 0;
 inline constexpr uint64_t kEferLongMode = 1u << 8;
+inline constexpr uint64_t kEferLongActive = 1u << 10;
 inline constexpr uint64_t kEferNoExecute = 1u << 11;
 
 inline constexpr uint64_t kCr0TaskSwitched = 1u << 3;

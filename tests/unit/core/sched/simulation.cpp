@@ -35,6 +35,9 @@ Nanoseconds now() {
 CpuId this_cpu() {
     return CpuId(0);
 }
+unsigned cpu_count() {
+    return 1;
+}
 void request_reschedule(CpuId) {
     machine.reschedule = true;
 }
