@@ -44,6 +44,16 @@ class LongTest:
 
 
 _MACHINE = "{root}/tests/integration"
+# Where each fuzz target lies; an hour of each, in portions of ten minutes that share what they have found.
+_FUZZ_FOLDERS = {"unpack": "boot", "image": "guest_abi", "decoder": "decoder", "xenstore_wire": "xenstore",
+                 "xenstore_ring": "xenstore", "console_ring": "console", "hypercalls": "hypercalls",
+                 "page_tables": "hypercalls"}
+_FUZZ = ("mkdir -p {{root}}/build/long/corpus-{name} && nice {{build}}/tests/fuzz/{folder}/{name}_fuzz "
+         "{{root}}/build/long/corpus-{name} -artifact_prefix={{root}}/build/long/ -max_total_time=600 -max_len=4000 "
+         "-len_control=0 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0")
+_FAULT_TESTS = ("random_calls_test", "page_type_test", "core_call_test", "core_event_test", "core_grant_test",
+                "core_grant_calls_test")
+
 REGISTRY = (
     LongTest("cycles", 4, "200 create and destroy cycles leave nothing behind", 1,
              ("{python}", f"{_MACHINE}/cycles.py", "--micro", "190", "--debian", "10")),
@@ -57,6 +67,14 @@ REGISTRY = (
              ("{root}/tools/run", "--demo", "--accel", "tcg", "--cpu", "max,-smap")),
     LongTest("xenstore", 6, "10,000 operations with concurrent transactions", 1,
              ("{python}", f"{_MACHINE}/xenstore_clients.py", "--rounds", "170")),
+    LongTest("random-calls", 8, "a million random calls, with a recount after each", 10,
+             ("env", "TORII_RANDOM_CALLS=100000", "TORII_RANDOM_SEED=1{portion}", "{build}/tests/model/random_calls_test"),
+             "asan", ("random_calls_test",)),
+    LongTest("planted-faults", 8, "each planted fault is caught", 1,
+             ("{python}", "{root}/tests/model/planted_faults.py", "{build}"), "asan", _FAULT_TESTS),
+    *(LongTest(f"fuzz-{name.replace('_', '-')}", 8, f"an hour of fuzzing: {name}", 6,
+               ("sh", "-c", _FUZZ.format(name=name, folder=folder)), "fuzz", (f"{name}_fuzz",))
+      for name, folder in _FUZZ_FOLDERS.items()),
 )
 
 

@@ -38,7 +38,8 @@ public:
 
     Result<Mfn> take(unsigned order, const AllocationWish& wish, bool& dirty) {
         if (order > kMaxOrder) return Errno::kEINVAL;
-        if (failures_armed_ && successes_left_ == 0) return Errno::kENOMEM;
+        if (must_fail()) [[unlikely]]
+            return Errno::kENOMEM;
         for (unsigned zone = kZones; zone-- > 0;) {
             if (wish.directly_mapped && zone == static_cast<unsigned>(Zone::kHigh)) continue;
             // All of this zone lies above 4 GiB.
@@ -46,7 +47,6 @@ public:
             for (unsigned have = order; have <= kMaxOrder; ++have) {
                 const Mfn block = find(zone, have, order, wish.address_bits);
                 if (block == kInvalidMfn) continue;
-                if (failures_armed_) --successes_left_;
                 dirty = is_dirty(block);
                 unlink(block, have);
                 free_ -= uint64_t{1} << have;
@@ -57,12 +57,22 @@ public:
         return Errno::kENOMEM;
     }
 
+    // Counts the allocation that is asked for.
+    bool must_fail() {
+        if (!failures_armed_) [[likely]]
+            return false;
+        if (successes_left_ == 0) refused_ = true;
+        if (successes_left_ != 0) --successes_left_;
+        return refused_;
+    }
+
     bool scrub_some(uint64_t most_frames);
 
     Spinlock lock{LockRank::kHeap};
     uint64_t free_ = 0;
     uint64_t successes_left_ = 0;
     bool failures_armed_ = false;
+    bool refused_ = false;
 
 private:
     static Zone zone_of(Mfn mfn) {
@@ -204,8 +214,22 @@ bool scrub_some(uint64_t most_frames) {
 
 void fail_allocation_after(uint64_t successes) {
     const LockGuard guard(allocator.lock);
-    allocator.failures_armed_ = successes != 0;
+    allocator.failures_armed_ = true;
+    allocator.refused_ = false;
     allocator.successes_left_ = successes;
+}
+void stop_failing_allocations() {
+    const LockGuard guard(allocator.lock);
+    allocator.failures_armed_ = false;
+}
+bool allocation_was_refused() {
+    return allocator.refused_;
+}
+bool allocation_must_fail() {
+    if (!allocator.failures_armed_) [[likely]]
+        return false;
+    const LockGuard guard(allocator.lock);
+    return allocator.must_fail();
 }
 
 }  // namespace torii

@@ -36,7 +36,12 @@ void free_frames(Mfn first, unsigned order, bool dirty);
 // Zeroes one dirty free block, at most `most_frames` frames of it; false when nothing is dirty. For idle
 // CPUs.
 bool scrub_some(uint64_t most_frames);
-// Frees no more until the next call: lets a test fail the n-th allocation from now on; zero switches it off.
+// --- for tests: the n-th allocation of frames or heap memory from now on fails, and all after it ---
 void fail_allocation_after(uint64_t successes);
+void stop_failing_allocations();
+// Whether it came to that since the last fail_allocation_after.
+[[nodiscard]] bool allocation_was_refused();
+// What the heap asks before it serves from memory that it has already.
+[[nodiscard]] bool allocation_must_fail();
 
 }  // namespace torii

@@ -30,7 +30,11 @@ public:
     Result<void*> allocate_small(unsigned shift) {
         const LockGuard guard(lock_);
         uint32_t& room = slabs_with_room_[shift - kSmallestShift];
-        if (room == 0) TRY(add_slab(shift));
+        if (room == 0) {
+            TRY(add_slab(shift));
+        } else if (allocation_must_fail()) [[unlikely]] {
+            return Errno::kENOMEM;
+        }
         Frame& slab = frame_at(Mfn(room));
         auto* const object = reinterpret_cast<FreeObject*>(slab.type.load(std::memory_order_relaxed));
         slab.type.store(reinterpret_cast<uint64_t>(object->next), std::memory_order_relaxed);

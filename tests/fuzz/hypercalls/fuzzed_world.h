@@ -25,11 +25,15 @@ private:
     Input input_;
 };
 
+// With TORII_RANDOM_ALOUD in the environment each step is told, and followed by a recount: to look at a
+// finding.
+//
 // Takes steps until the input is used up, with a recount every few of them and at the end. All domains end
 // with it, and every frame comes back.
 template <class Step>
 void run_world(const uint8_t* data, size_t size, Step&& step) {
-    constexpr unsigned kStepsPerRecount = 4;
+    static const bool aloud = std::getenv("TORII_RANDOM_ALOUD") != nullptr;
+    const unsigned steps_per_recount = aloud ? 1 : 4;
     GTEST_FLAG_SET(break_on_failure, true);  // the kit's expectations end the program
     InputChooser chooser(data, size);
     test::RandomWorld world(chooser);
@@ -41,7 +45,8 @@ void run_world(const uint8_t* data, size_t size, Step&& step) {
     };
     for (unsigned steps = 1; !chooser.at_end(); ++steps) {
         step(world);
-        if (steps % kStepsPerRecount == 0) check();
+        if (aloud) std::fprintf(stderr, "%u: %s\n", steps, world.last.c_str());
+        if (steps % steps_per_recount == 0) check();
     }
     check();
     if (world.end()) return;

@@ -125,7 +125,7 @@ int64_t RandomWorld::call(HostedDomain& domain, const char* name, Number number,
         ++batches.calls;
         ++batches.succeeded;
     }
-    const int64_t result = domain.hypercall(number, arguments, chance(2) ? 1 + pick(3) : 10'000);
+    const int64_t result = domain.hypercall(number, arguments, chance(10) ? 1 + pick(3) : 10'000);
     if (domain.unfinished) {
         ++unfinished_calls;
         last = std::string(name) + " unfinished";

@@ -41,6 +41,17 @@ bool only_permissions_differ(Pte old, Pte desired) {
     return old.present() && desired.present() && ((old.raw ^ desired.raw) & ~kMayDiffer) == 0;
 }
 
+void exchange_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned slot, Pte desired,
+                          bool preserve_ad) {
+    const MappedFrame page(table);
+    const Pte old = exchange_entry(page.as<uint64_t>() + slot, desired, preserve_ad);
+    if (level == 4) root_changes.fetch_add(1, std::memory_order_release);
+    if (!old.present()) return;
+    // What was reached through the old table is so no longer, whatever the guest flushes.
+    flush_tlb(domain.dirty_cpus.load(std::memory_order_relaxed));
+    put_table(domain, old.mfn());
+}
+
 Result<> write_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned slot, Pte desired,
                            bool preserve_ad, Budget& budget) {
     if (level == 4 && slot >= abi::kHypervisorFirstL4Slot && slot <= abi::kHypervisorLastL4Slot) {
@@ -48,22 +59,24 @@ Result<> write_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned s
                   slot, table);
         return Errno::kEINVAL;
     }
-    if (desired.present()) {
-        if ((desired.raw & (kUpperRules.refused | pte_limits.extra_refused)) != 0) return Errno::kEINVAL;
-        TRY(get_table(domain, desired.mfn(), level - 1, budget));
-        desired.raw = (desired.raw | kUpperRules.forced_on) & ~kUpperRules.forced_off;
-    } else {
+    if (!desired.present()) {
         TRY(check_absent_entry(desired));
+        exchange_upper_entry(domain, table, level, slot, desired, preserve_ad);
+        return {};
     }
-    const MappedFrame page(table);
-    const Pte old = exchange_entry(page.as<uint64_t>() + slot, desired, preserve_ad);
-    if (level == 4) root_changes.fetch_add(1, std::memory_order_release);
-    if (old.present()) {
-        // What was reached through the old table is so no longer, whatever the guest flushes.
-        flush_tlb(domain.dirty_cpus.load(std::memory_order_relaxed));
-        put_table(domain, old.mfn());
+    if ((desired.raw & (kUpperRules.refused | pte_limits.extra_refused)) != 0) return Errno::kEINVAL;
+    // To get the new table may mean to work off the undo list first, and with that what led to this table: it
+    // is held meanwhile, or the entry would be written to what is no table any more.
+    Frame& frame = frame_at(table);
+    get_frame_again(frame);
+    frame.type.fetch_add(1, std::memory_order_relaxed);
+    const Result<> got = get_table(domain, desired.mfn(), level - 1, budget);
+    if (got.ok()) [[likely]] {
+        desired.raw = (desired.raw | kUpperRules.forced_on) & ~kUpperRules.forced_off;
+        exchange_upper_entry(domain, table, level, slot, desired, preserve_ad);
     }
-    return {};
+    put_table(domain, table);
+    return got;
 }
 
 }  // namespace

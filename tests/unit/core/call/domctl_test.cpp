@@ -109,7 +109,7 @@ TEST_F(DomctlTest, CreationChecksEveryWish) {
 TEST_F(DomctlTest, EachAllocationOfACreationMayFail) {
     const uint64_t free_before = free_frame_count();
     unsigned failures = 0;
-    for (uint64_t successes = 1;; ++successes) {
+    for (uint64_t successes = 0;; ++successes) {
         fail_allocation_after(successes);
         abi::Domctl op = create_request(0, 3);
         int64_t result = issue(op);
@@ -117,10 +117,10 @@ TEST_F(DomctlTest, EachAllocationOfACreationMayFail) {
             abi::Domctl vcpus = request(DomctlCommand::kMaxVcpus, op.domain);
             vcpus.u.max_vcpus.max = 3;
             result = issue(vcpus);
-            fail_allocation_after(0);
+            stop_failing_allocations();
             end(op.domain);
         }
-        fail_allocation_after(0);
+        stop_failing_allocations();
         EXPECT_EQ(free_frame_count(), free_before) << "after " << successes << " allocations";
         if (result == 0) break;
         ASSERT_EQ(result, failure(Errno::kENOMEM));

@@ -204,7 +204,7 @@ TEST_F(ExchangeTest, EachAllocationMayFail) {
         request_.in = reservation(in_);
         fail_allocation_after(successes);
         EXPECT_EQ(exchange(), failure(Errno::kENOMEM));
-        fail_allocation_after(0);
+        stop_failing_allocations();
         EXPECT_EQ(request_.nr_exchanged, successes);  // order 0 for order 0: each is a chunk
         EXPECT_EQ(guest().frame_count, kFrames);
         std::copy_n(pfns.begin(), successes, in_.begin());

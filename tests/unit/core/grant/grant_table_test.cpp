@@ -172,6 +172,18 @@ TEST_F(GrantTableTest, TransferEndsOneWayOrTheOther) {
               abi::kGtfAcceptTransfer | abi::kGtfTransferCommitted | abi::kGtfTransferCompleted);
 }
 
+// The owner may write anything into the entry while it is pinned; its pins are what counts.
+TEST_F(GrantTableTest, NoFrameArrivesThroughAnEntryInUse) {
+    owner.grant(kRef, user.id(), owner.mfn(0));
+    Frame* frame = nullptr;
+    ASSERT_EQ(owner.table.pin(kRef, user.id(), GrantAccess::kRead, frame), GrantStatus::kOkay);
+    owner.grant(kRef, user.id(), Mfn(0), abi::kGtfAcceptTransfer);
+    EXPECT_EQ(owner.table.begin_transfer(kRef, user.id()), GrantStatus::kBadGntref);
+    owner.table.unpin(kRef, GrantAccess::kRead);
+    EXPECT_EQ(owner.table.begin_transfer(kRef, user.id()), GrantStatus::kOkay);
+    owner.table.end_transfer(kRef, kInvalidMfn);
+}
+
 TEST_F(GrantTableTest, TheTablesPagesStayWritable) {
     Frame& page = frame_at(owner.table.frame(0));
     EXPECT_EQ(writers(page), 1u) << "no guest may make a page table of it";
@@ -217,7 +229,7 @@ TEST(GrantTableLimits, ExhaustionLeaksNothing) {
         {
             GrantTable table;
             complete = table.create(DomId(1), 600, 600).ok() && table.add_frame(page.value()).ok();
-            fail_allocation_after(0);
+            stop_failing_allocations();
             while (table.close_one_frame() != kInvalidMfn) {
             }
         }

@@ -66,7 +66,7 @@ TEST_F(MaptrackTest, OutOfMemoryIsSaidAndLeavesNothing) {
     while (held.size() < kMappingsPerFrame)
         held.push_back(track.reserve().take());
     EXPECT_EQ(track.reserve().error(), Errno::kENOMEM);
-    fail_allocation_after(0);
+    stop_failing_allocations();
     held.push_back(track.reserve().take());
     EXPECT_EQ(track.in_use(), held.size());
     for (const GrantHandle handle : held)

@@ -156,6 +156,23 @@ TEST_F(PageTypes, TableGivenUpIsUndoneBeforeItIsUsedAgain) {
 }
 
 // The hypervisor writes to what it shares, so a guest can't have it checked as a table.
+// The new table stands on the undo list, and to use it gives up what led to the table that is written to.
+TEST_F(PageTypes, TableThatIsWrittenToOutlivesTheSearchForTheNewOne) {
+    const Mfn upper = guest.mfn(0);
+    const Mfn written = guest.mfn(1);
+    guest.entries(upper)[0] = HostedDomain::entry(written, kReadOnly);
+    const Mfn root = guest.table(4);
+    ASSERT_EQ(guest.update(HostedDomain::place(root, 9), HostedDomain::entry(upper)), 0);
+    ASSERT_EQ(type_of(written), FrameType::kL2);
+    EXPECT_EQ(guest.update({{HostedDomain::place(root, 9), 0},
+                            {HostedDomain::place(written, 1), HostedDomain::entry(upper)}}),
+              0);
+    expect_agreement();
+    EXPECT_EQ(guest.mmuext(Command::kPinL1Table, guest.mfn(2).raw()), 0);  // works off what is left
+    EXPECT_EQ(frame_at(written).references(), 1u);
+    EXPECT_EQ(type_count(upper), 0u);
+}
+
 TEST_F(PageTypes, SharedFramesBecomeNoTables) {
     for (const Mfn shared : {guest.domain().shared_info_frame, guest.domain().grants.frame(0)}) {
         for (const Command pin : {Command::kPinL1Table, Command::kPinL2Table, Command::kPinL4Table})
