@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 # pylint: disable=wrong-import-position
-from commands.steps import BUILD, ROOT, run  # noqa: E402
+from commands.steps import BUILD, ROOT, only_one, run  # noqa: E402
 from emulator.accelerator import build_probe  # noqa: E402
 from emulator.qemu import Configuration, Machine, MachineFailure, time_factor  # noqa: E402
 from emulator.shell import Shell  # noqa: E402
@@ -184,9 +184,10 @@ def dom0_image(side, name, kernel, guest_kernels, binaries):
 def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", memory="2048", dom0_memory="768M", time_limit=300,
          hypervisor_arguments="", hypervisor=None, binaries=BUILD):
     """A machine (not yet started) and the class that drives it. `side` is one of SIDES; `guests` are kernels' names."""
-    kernel = fetch(dom0)
-    image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries)
-    hypervisor = hypervisor or (BUILD / "torii.elf" if side == "torii" else peer.hypervisor())
+    with only_one("images"):
+        kernel = fetch(dom0)
+        image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries)
+        hypervisor = hypervisor or (BUILD / "torii.elf" if side == "torii" else peer.hypervisor())
     configuration = Configuration(
         hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments="console=hvc0 quiet", cpu=cpu, memory=memory,
         hypervisor_arguments=f"console=com1 com1=115200 dom0_mem={dom0_memory},max:{dom0_memory} {hypervisor_arguments}".strip())

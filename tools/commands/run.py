@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from commands import demo, packages
-from commands.steps import BUILD, ROOT, Failure, main_guard, run, say
+from commands.steps import BUILD, ROOT, Failure, main_guard, only_one, run, say
 from emulator import accelerator
 from emulator.qemu import Configuration
 from image.build import build_dom0
@@ -88,7 +88,8 @@ def prepare(options):
 def main(arguments):
     """Build, boot, and hand over the terminal or run the demonstration."""
     options = parse(arguments)
-    configuration = prepare(options)
+    with only_one("images"):
+        configuration = prepare(options)
     if options.demo:
         return demo.run_demo(configuration)
     say("Booting; dom0's shell comes in some seconds (Ctrl-a x ends QEMU)")

@@ -1,5 +1,7 @@
 """What every command of tools/ shares: saying each step with its time, running programs, and failing with a sentence."""
 
+import contextlib
+import fcntl
 import os
 import shlex
 import subprocess
@@ -45,6 +47,15 @@ def run(arguments, *, quiet=False, check=True, time_limit=None, **options):
             sys.stdout.write(result.stdout)
         raise Failure(f"{shlex.join(arguments)} ended with code {result.returncode}.")
     return result
+
+
+@contextlib.contextmanager
+def only_one(what):
+    """While the block runs, no other process is in one of the same name: for what is written below build/."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / f".{what}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def as_root(arguments):

@@ -75,7 +75,7 @@ def run_tests(options):
         fuzzing = configure_and_build("fuzz", ["fuzz_targets"])
         ctest(totals, fuzzing, "Fuzz targets, 10 s each", ["--label-regex", "fuzz"], parallel=processors, extra=only)
     os.environ.setdefault("TORII_TIME_FACTOR", "3")
-    ctest(totals, release, "Boots in QEMU", ["--label-regex", "integration"], parallel="1", extra=only)
+    ctest(totals, release, "Boots in QEMU", ["--label-regex", "integration"], parallel=processors, extra=only)
     if not options.only:
         say("Not part of this run, because they take too long:")
         for line in long_tests.left_out_of_ci():
