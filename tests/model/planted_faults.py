@@ -118,6 +118,8 @@ FAULTS = {
     "moved-event-stays-tail": (EVENT + "fifo.cpp", "if (old_tail == port) old_tail = 0;", ""),
     "event-pages-stay-pinned": (EVENT + "fifo.cpp", "        event_unpin_guest_page(*this, fifo->pages[i]);", "        (void)i;"),
     "event-words-in-a-table": (DOMAIN + "wiring.cpp", "if (!frame || !get_writable(*frame)) return Errno::kEINVAL;", "if (!frame) return Errno::kEINVAL;\n    (void)get_writable(*frame);"),
+    "refused-grant-page-stays": (DOMAIN + "grants.cpp", "    if (!added.ok()) stop_sharing_frame(page);\n", ""),
+    "refused-vcpu-stays": (DOMAIN + "domain.cpp", "    ScopeGuard undo([vcpu] { free_vcpu(*vcpu); });", "    ScopeGuard undo([vcpu] {});"),
     "clock-in-a-dead-domains-page": (DOMAIN + "destroy.cpp", "        domain.shared_info = nullptr;\n", ""),
     "dead-domain-handles-interrupts": (CALL + "domctl_life.cpp", "    global_virqs.forget(call.domain.events);\n    return Errno::kESRCH;", "    return 0;"),
     "shared-frame-without-type": (MEMORY + "reservation.cpp", "    frame.type.store(TypeWord::of(FrameType::kWritable, 1, 0).raw, std::memory_order_relaxed);\n", ""),
