@@ -1,11 +1,10 @@
 """The tests that take an hour, or many cycles: too long for CI, run by name, resumable, with their results kept.
 
-A long test is a number of portions. After each portion the progress is written to build/long/NAME.json, so that an
-interrupted test goes on where it was; when all are done, its row in docs/long-tests.md is written.
+A long test is a number of portions. After each portion its row in docs/long-tests.md is written, so that an interrupted test goes
+on where it was, here or in another checkout that has the row.
 """
 
 import datetime
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,9 @@ Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is
 
 # What a test in QEMU needs of the release build.
 MACHINE_TARGETS = ("torii_elf", "toriid", "torii", "guests", "conformance")
+
+
+UNFINISHED = "good so far"
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,26 @@ REGISTRY = (
 )
 
 
-def _state_path(test):
-    return BUILD / "long" / f"{test.name}.json"
+def _rows():
+    """The lines of the document, or those of an empty one."""
+    return RESULTS.read_text().splitlines() if RESULTS.exists() else HEADER.splitlines()
+
+
+def _cells(test):
+    """The cells of the test's row: name, point, result, portions, minutes, date, commit. None: never run."""
+    for row in _rows():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        if cells[0] == test.name:
+            return cells
+    return None
 
 
 def _load(test):
-    path = _state_path(test)
-    return json.loads(path.read_text()) if path.exists() else {"done": 0, "seconds": 0.0}
+    """How far the test got, by its row: portions and seconds. A test that ended begins anew."""
+    cells = _cells(test)
+    if cells is None or cells[2] != UNFINISHED:
+        return {"done": 0, "seconds": 0.0}
+    return {"done": int(cells[3].split()[0]), "seconds": float(cells[4]) * 60}
 
 
 def left_out_of_ci():
@@ -93,11 +108,11 @@ def left_out_of_ci():
 
 
 def list_all():
-    """Print each test, and how far it got."""
-    if not REGISTRY:
-        print("No long tests are registered yet.")
+    """Print each test, with its last result."""
     for test in REGISTRY:
-        print(f"{test.name:24} point {test.point:2}  {_load(test)['done']:5} of {test.portions:5}  {test.text}")
+        cells = _cells(test)
+        told = f"{cells[2]}, {cells[3]}, {cells[5]}" if cells else "not run yet"
+        print(f"{test.name:20} point {test.point}  {told:38} {test.text}")
     return 0
 
 
@@ -110,9 +125,6 @@ def run_one(name):
     folder = configure_and_build(test.preset, test.targets)
     os.environ.setdefault("TORII_TIME_FACTOR", "3")
     state = _load(test)
-    _state_path(test).parent.mkdir(parents=True, exist_ok=True)
-    if state["done"] >= test.portions:
-        state = {"done": 0, "seconds": 0.0}
     while state["done"] < test.portions:
         portion = state["done"]
         say(f"{test.name}: portion {portion + 1} of {test.portions}")
@@ -124,16 +136,14 @@ def run_one(name):
             _record(test, f"failed in portion {portion + 1}", state)
             raise Failure(f"{test.name} failed in portion {portion + 1}; to see it again: {' '.join(command)}")
         state["done"] += 1
-        _state_path(test).write_text(json.dumps(state))
-    _record(test, "passed", state)
+        _record(test, "passed" if state["done"] == test.portions else UNFINISHED, state)
     print("1 passed, 0 failed", flush=True)
     return 0
 
 
 def _record(test, result, state):
     """Put the test's row into docs/long-tests.md, in place of its last one."""
-    rows = RESULTS.read_text().splitlines() if RESULTS.exists() else HEADER.splitlines()
-    rows = [row for row in rows if not row.startswith(f"| {test.name} |")]
+    rows = [row for row in _rows() if not row.startswith(f"| {test.name} |")]
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE,
                             stderr=subprocess.DEVNULL, text=True, check=False).stdout.strip()
     date = datetime.date.today().isoformat()
