@@ -23,7 +23,7 @@ CONFORMANCE = "/var/lib/torii/images/conformance.elf"
 MICRO_BREAKS = {
     # test of tests/guests/ends: words that the tools must say of it
     "end_crash": "panicked",
-    "end_no_handler": "the guest has no handler for it",
+    "end_no_handler": "page fault at rip",
     "end_bad_stack": "the guest's kernel stack",
     "end_bad_kernel_stack": "the guest's kernel stack",
     "end_bad_table": "the guest has no handler for it",

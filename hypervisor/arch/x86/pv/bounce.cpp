@@ -2,6 +2,8 @@
 
 #include <torii/abi/trap.h>
 
+#include <iterator>
+
 #include "base/once.h"
 #include "core/call/counters.h"
 #include "core/call/guest_ptr.h"
@@ -82,6 +84,31 @@ void bounce(Vcpu& vcpu, GuestRegisters& r, const Target& target, const char* wha
     if (target.masks_events) mask_upcalls(vcpu, true);
 }
 
+// As the vendors' manuals name them (Intel SDM vol. 3, table 6-1).
+const char* name_of_exception(unsigned vector) {
+    constexpr const char* kNames[] = {"divide error",
+                                      "debug exception",
+                                      "NMI",
+                                      "breakpoint",
+                                      "overflow",
+                                      "bound range exceeded",
+                                      "invalid opcode",
+                                      "device not available",
+                                      "double fault",
+                                      "coprocessor segment overrun",
+                                      "invalid TSS",
+                                      "segment not present",
+                                      "stack fault",
+                                      "general protection fault",
+                                      "page fault",
+                                      "reserved exception",
+                                      "floating-point error",
+                                      "alignment check",
+                                      "machine check",
+                                      "SIMD floating-point error"};
+    return vector < std::size(kNames) ? kNames[vector] : "software interrupt";
+}
+
 Target gate_target(const Vcpu& vcpu, unsigned vector, uint32_t error_code) {
     const TrapGate& gate = vcpu.pv.gates[vector];
     return {.rip = gate.address,
@@ -104,7 +131,7 @@ void mask_upcalls(const Vcpu& vcpu, bool masked) {
 
 void deliver_exception(Vcpu& vcpu, GuestRegisters& registers, unsigned vector, uint32_t error_code) {
     count_event(EventKind::kGuestExceptionPassed);
-    bounce(vcpu, registers, gate_target(vcpu, vector, error_code), "exception");
+    bounce(vcpu, registers, gate_target(vcpu, vector, error_code), name_of_exception(vector));
 }
 
 void deliver_page_fault(Vcpu& vcpu, GuestRegisters& registers, uint64_t address, uint32_t error_code) {
