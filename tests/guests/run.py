@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PEER = HERE / "peer_outcomes.txt"
 DIFFERENCES = HERE / "differences.txt"
+RECORDED_CPU = "qemu64"
 
 RESULT = re.compile(r"Torii test result: (SUCCESS|SKIP|ERROR|FAILURE) (\w+)")
 LISTED = re.compile(r"Torii test listed: (\w+) (ordinary|destructive) ([^\r\n]*)")
@@ -124,7 +125,9 @@ def main():
         outcome = outcomes.get(name, "MISSING")
         expected = peer.get(name, "SUCCESS")
         listed_difference = differences.get(name, "").partition(" ")[0]
-        if outcome not in (expected, listed_difference):
+        # The peer's outcomes are of qemu64; what that CPU lacks another may have.
+        offered = options.cpu != RECORDED_CPU and expected == "SKIP" and outcome == "SUCCESS"
+        if outcome not in (expected, listed_difference) and not offered:
             wrong += 1
             print(f"{outcome:9} (peer: {expected}) {name}: {description}")
     counts = {outcome: list(outcomes.values()).count(outcome) for outcome in sorted(set(outcomes.values()))}

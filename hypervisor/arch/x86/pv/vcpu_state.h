@@ -98,7 +98,7 @@ struct PvVcpu {
     uint64_t cr2 = 0;
     uint64_t cr4 = 0;
     bool task_switched = false;  // CR0.TS as the guest set it
-    uint64_t xcr0 = 1;
+    uint64_t xcr0 = 3;           // x87 and SSE, with which Xen starts a vCPU too
     uint32_t tsc_aux = 0;
     void* fpu_area = nullptr;
 };
