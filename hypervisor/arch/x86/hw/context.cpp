@@ -119,10 +119,6 @@ void load_state(Vcpu& vcpu) {
     set_task_switched(vcpu.pv.task_switched);
 }
 
-}  // namespace
-
-namespace {
-
 // An idle CPU keeps nothing of the vCPU that it ran.
 void leave_last_vcpu(CpuLocal& cpu) {
     if (cpu.last_loaded == nullptr) return;

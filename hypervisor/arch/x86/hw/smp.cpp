@@ -93,6 +93,7 @@ bool start(CpuId cpu, uint32_t apic) {
 class Trampoline {
 public:
     Trampoline() {
+        BUG_ON(bytes() > sizeof(saved_));
         memcpy(saved_, place(), bytes());
         memcpy(place(), ap_trampoline, bytes());
     }
@@ -117,20 +118,20 @@ void start_other_cpus(uint32_t most) {
     const Trampoline trampoline;
     set_trampoline_word(ap_root, address_of(hypervisor_root).raw());
     set_trampoline_word(ap_efer, read_msr(kMsrEfer) & ~kEferLongActive);
-    unsigned failed = 0;
     uint32_t apics[kMostCpus];
     const unsigned found = find_processors(apics);
     for (unsigned i = 0; i < found; ++i) {
         const unsigned running = cpu_count();
         constexpr uint32_t kMostOfXapic = 255;
         if (apics[i] == local().apic_id || apics[i] >= kMostOfXapic || running >= most) continue;
-        if (start(CpuId(running), apics[i])) {
-            running_cpus.store(running + 1, std::memory_order_relaxed);
-        } else {
-            ++failed;
+        if (!start(CpuId(running), apics[i])) {
+            // It may still come, and would find its area and its stack in use by the next one.
+            log(LogLevel::kWarning, "the CPU with APIC id {} did not start; no further one is tried",
+                apics[i]);
+            break;
         }
+        running_cpus.store(running + 1, std::memory_order_relaxed);
     }
-    if (failed != 0) log(LogLevel::kWarning, "{} CPUs did not start", failed);
     log(LogLevel::kInfo, "{} CPUs run", cpu_count());
 }
 
