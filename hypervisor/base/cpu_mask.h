@@ -70,8 +70,8 @@ public:
     }
     [[nodiscard]] unsigned count() const {
         unsigned sum = 0;
-        for (unsigned i = 0; i < cpu_mask_words; ++i)
-            sum += static_cast<unsigned>(__builtin_popcountll(word(i)));
+        // Not by the compiler's popcount, which without the instruction is a function of its library.
+        for_each([&sum](CpuId) { ++sum; });
         return sum;
     }
     // Calls visit(CpuId) for each, lowest first.

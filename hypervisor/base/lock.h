@@ -18,6 +18,7 @@ namespace torii {
 // Highest first: who holds one may take those below it.
 enum class LockRank : uint8_t {
     kDomainControl = 90,  // life cycle of one domain: create, pause, destroy
+    kCpuPools = 85,       // which CPUs and domains are in which pool, and where units may run
     kGrantTable = 80,     // one domain's grant table: entries, sizes
     kMaptrack = 75,       // one domain's grant handles
     kPageTables = 70,     // one domain's page types and page-table contents

@@ -28,7 +28,7 @@ struct Range {
     FaultingRange::Kind kind = FaultingRange::Kind::kAll;
 };
 thread_local Range faulting;
-SchedUnit* idle_units[kMostCpus];
+CpuScheduler* schedulers[kFakeCpus];
 thread_local CpuRegisters registers_of_cpu;
 
 bool faults(uint64_t address, size_t bytes, bool write) {
@@ -49,10 +49,9 @@ FaultingRange::~FaultingRange() {
 void start_platform() {
     static const bool started = [] {
         for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
-            auto* const scheduler = new CpuScheduler(CpuId(cpu));
-            idle_units[cpu] = new SchedUnit;
-            scheduler->queue.start(*idle_units[cpu], now());
-            enter_cpu_scheduler(CpuId(cpu), *scheduler);
+            schedulers[cpu] = new CpuScheduler(CpuId(cpu), CpuPlace{cpu, 0});
+            schedulers[cpu]->queue.start(*new SchedUnit, now());
+            sched_cpu_is_up(CpuId(cpu));
         }
         return true;
     }();
@@ -66,6 +65,13 @@ CpuRegisters& cpu_registers() {
 }  // namespace fakes
 
 using namespace fakes;  // NOLINT: the definitions below are the fakes
+
+CpuScheduler& cpu_scheduler(CpuId cpu) {
+    return *schedulers[cpu.raw()];
+}
+CpuScheduler& this_cpu_scheduler() {
+    return *schedulers[this_cpu().raw()];
+}
 
 // --- guest memory ---
 
@@ -157,7 +163,7 @@ void forget_vcpu_on_cpus(Vcpu& vcpu) {
 }
 void switch_context(Vcpu*, Vcpu*) {}
 SchedUnit& idle_unit() {
-    return *idle_units[this_cpu().raw()];
+    return this_cpu_scheduler().queue.idle();
 }
 void poke(Vcpu&) {}
 void shut_down_machine(uint32_t code) {

@@ -19,7 +19,7 @@ Result<> check_kind(const abi::DomctlCreatedomain& wish) {
     // oos_off and s3_integrity mean nothing to this kind of guest, and tools set them anyway.
     constexpr uint32_t kAccepted = abi::kCreateXenstoreDomain | abi::kCreateOosOff | abi::kCreateS3Integrity;
     if ((wish.flags & ~kAccepted) != 0 || wish.iommu_opts != 0) return Errno::kEINVAL;
-    if (wish.vmtrace_size != 0 || wish.cpupool_id != 0) return Errno::kEINVAL;
+    if (wish.vmtrace_size != 0) return Errno::kEINVAL;
     if ((wish.arch.emulation_flags & ~abi::kX86EmulatePit) != 0) return Errno::kEINVAL;
     if ((wish.arch.misc_flags & ~abi::kX86MsrRelaxed) != 0) return Errno::kEINVAL;
     const uint32_t grant_version = wish.grant_opts & abi::kCreateGrantVersionMask;
@@ -38,6 +38,7 @@ Result<DomainLimits> limits_of(const abi::DomctlCreatedomain& wish) {
     if (wish.max_vcpus == 0 || wish.max_vcpus > kMaxVcpusPerDomain) return Errno::kEINVAL;
     DomainLimits limits;
     limits.vcpus = wish.max_vcpus;
+    limits.cpu_pool = wish.cpupool_id;
     limits.event_ports =
         wish.max_evtchn_port < EventTable::kMostPorts ? wish.max_evtchn_port : EventTable::kMostPorts - 1;
     limits.grant_frames = TRY(limit_of(wish.max_grant_frames, kDefaultGrantFrames, kMostGrantFrames));

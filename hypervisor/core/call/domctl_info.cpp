@@ -75,6 +75,7 @@ void describe_domain(const Domain& domain, abi::DomctlGetdomaininfo& info) {
     info.shared_info_frame = domain.shared_info_frame.raw();
     info.ssidref = domain.ssidref;
     info.handle = domain.handle;
+    info.cpupool = domain.sched.pool().id;
 }
 
 CallResult get_domain_info(DomctlCall& call) {

@@ -6,80 +6,109 @@
 namespace torii::call {
 namespace {
 
-uint64_t all_cpus() {
-    return cpu_count() >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count()) - 1;
-}
-uint64_t bit_of(CpuId cpu) {
-    return uint64_t{1} << (cpu.raw() % 64);
+Result<Vcpu*> vcpu_of_request(const DomctlCall& call) {
+    const uint32_t number = call.request.u.vcpuaffinity.vcpu;
+    if (number >= call.domain.vcpu_count) return Errno::kEINVAL;
+    Vcpu* const vcpu = call.domain.vcpu(VcpuId(number));
+    if (vcpu == nullptr) return Errno::kESRCH;
+    return vcpu;
 }
 
-uint32_t weight_of(const Domain& domain) {
-    for (uint32_t i = 0; i < domain.vcpu_count; ++i) {
-        if (domain.vcpus[i] != nullptr) return domain.vcpus[i]->unit.weight();
+// Tells what the new affinities come to, before they are set: a place that can't be written then means that
+// nothing has changed. `hard` and `soft`, if wished for, hold what is to be set.
+Result<> tell_effective(const abi::DomctlVcpuaffinity& wish, const Affinity& affinity, const CpuMask& hard,
+                        const CpuMask& soft, const CpuMask& pool) {
+    CpuMask effective;
+    if ((wish.flags & abi::kVcpuAffinityHard) != 0) {
+        effective.assign(hard);
+        effective.keep(pool);
+        TRY(write_bitmap(wish.cpumap_hard, effective));
+    } else {
+        affinity.effective_hard(effective);
     }
-    return kDefaultWeight;
+    if ((wish.flags & abi::kVcpuAffinitySoft) == 0) return {};
+    effective.keep(soft);
+    return write_bitmap(wish.cpumap_soft, effective);
 }
 
 }  // namespace
 
-// A vCPU stays where it was placed, so a set of CPUs is accepted when that place is in it.
 CallResult set_vcpu_affinity(DomctlCall& call) {
     const auto& wish = call.request.u.vcpuaffinity;
-    constexpr uint32_t kKnown = abi::kVcpuAffinityHard | abi::kVcpuAffinitySoft | abi::kVcpuAffinityForce;
-    if ((wish.flags & ~kKnown) != 0 || (wish.flags & (abi::kVcpuAffinityHard | abi::kVcpuAffinitySoft)) == 0)
+    constexpr uint32_t kBoth = abi::kVcpuAffinityHard | abi::kVcpuAffinitySoft;
+    const bool sets_hard = (wish.flags & abi::kVcpuAffinityHard) != 0;
+    const bool sets_soft = (wish.flags & abi::kVcpuAffinitySoft) != 0;
+    const bool forced = (wish.flags & abi::kVcpuAffinityForce) != 0;
+    if ((wish.flags & ~(kBoth | abi::kVcpuAffinityForce)) != 0 || (wish.flags & kBoth) == 0)
         return Errno::kEINVAL;
-    if (wish.vcpu >= call.domain.vcpu_count) return Errno::kEINVAL;
-    const Vcpu* const vcpu = call.domain.vcpu(VcpuId(wish.vcpu));
-    if (vcpu == nullptr) return Errno::kESRCH;
-    if ((wish.flags & abi::kVcpuAffinityHard) != 0) {
-        const uint64_t cpus = TRY(read_bitmap(wish.cpumap_hard)) & all_cpus();
-        if ((cpus & bit_of(vcpu->unit.cpu())) == 0) return Errno::kEINVAL;
-        TRY(write_bitmap(wish.cpumap_hard, cpus));
-    }
-    if ((wish.flags & abi::kVcpuAffinitySoft) != 0) {
-        const uint64_t cpus = TRY(read_bitmap(wish.cpumap_soft)) & all_cpus();
-        if (cpus == 0) return Errno::kEINVAL;
-        TRY(write_bitmap(wish.cpumap_soft, cpus));
-    }
+    Vcpu& vcpu = *TRY(vcpu_of_request(call));
+    CpuMask hard;
+    CpuMask soft;
+    if (sets_hard) TRY(read_bitmap(wish.cpumap_hard, cpu_count(), hard));
+    if (sets_soft) TRY(read_bitmap(wish.cpumap_soft, cpu_count(), soft));
+
+    const LockGuard guard(cpu_pools_lock);
+    Affinity affinity(vcpu.unit);
+    if (sets_hard) TRY(affinity.check(hard, !forced));
+    if (sets_soft) TRY(affinity.check(soft, false));
+    TRY(tell_effective(wish, affinity, hard, soft, call.domain.sched.pool().cpus));
+    if (forced) affinity.unpin();
+    if (sets_hard) affinity.set_hard(hard);
+    if (sets_soft) affinity.set_soft(soft);
     return 0;
 }
 
 CallResult get_vcpu_affinity(DomctlCall& call) {
     const auto& wish = call.request.u.vcpuaffinity;
-    if (wish.vcpu >= call.domain.vcpu_count) return Errno::kEINVAL;
-    if (call.domain.vcpu(VcpuId(wish.vcpu)) == nullptr) return Errno::kESRCH;
-    if ((wish.flags & abi::kVcpuAffinityHard) != 0) TRY(write_bitmap(wish.cpumap_hard, all_cpus()));
-    if ((wish.flags & abi::kVcpuAffinitySoft) != 0) TRY(write_bitmap(wish.cpumap_soft, all_cpus()));
+    Vcpu& vcpu = *TRY(vcpu_of_request(call));
+    CpuMask cpus;
+    const LockGuard guard(cpu_pools_lock);
+    const Affinity affinity(vcpu.unit);
+    if ((wish.flags & abi::kVcpuAffinityHard) != 0) {
+        affinity.hard(cpus);
+        TRY(write_bitmap(wish.cpumap_hard, cpus));
+    }
+    if ((wish.flags & abi::kVcpuAffinitySoft) != 0) {
+        affinity.soft(cpus);
+        TRY(write_bitmap(wish.cpumap_soft, cpus));
+    }
     return 0;
 }
 
+// All memory is one node.
 CallResult set_node_affinity(DomctlCall& call) {
-    if ((TRY(read_bitmap(call.request.u.nodeaffinity.nodemap)) & 1) == 0) return Errno::kEINVAL;
+    CpuMask nodes;
+    TRY(read_bitmap(call.request.u.nodeaffinity.nodemap, 1, nodes));
+    if (nodes.is_empty()) return Errno::kEINVAL;
     return 0;
 }
 CallResult get_node_affinity(DomctlCall& call) {
-    TRY(write_bitmap(call.request.u.nodeaffinity.nodemap, 1));
+    CpuMask nodes;
+    nodes.assign_first(1);
+    TRY(write_bitmap(call.request.u.nodeaffinity.nodemap, nodes));
     return 0;
 }
 
-// Tools know the scheduler as credit2: a weight, and a cap that is always off.
+// Tools know the scheduler as credit2. Its settings are those of the domain: asking for those of single vCPUs
+// is an error (public domctl.h).
 CallResult scheduler_op(DomctlCall& call) {
     auto& request = call.request.u.scheduler_op;
     if (request.sched_id != static_cast<uint32_t>(abi::SchedulerId::kCredit2)) return Errno::kEINVAL;
+    SchedGroup& group = call.domain.sched;
+    const LockGuard guard(call.domain.control_lock);
     switch (static_cast<abi::DomctlSchedulerCommand>(request.cmd)) {
         case abi::DomctlSchedulerCommand::kGetinfo:
-            request.u.credit2 = {.weight = static_cast<uint16_t>(weight_of(call.domain)), .cap = 0};
+            request.u.credit2 = {.weight = static_cast<uint16_t>(group.weight()),
+                                 .cap = static_cast<uint16_t>(group.cap())};
             call.answers = true;
             return 0;
         case abi::DomctlSchedulerCommand::kPutinfo: {
+            // A cap of zero takes it away, all ones leave it as it is.
             const auto& wish = request.u.credit2;
+            constexpr uint16_t kLeaveCap = 0xffff;
             if (wish.weight == 0) return Errno::kEINVAL;
-            if (wish.cap != 0 && wish.cap != 0xffff) return Errno::kEOPNOTSUPP;  // 0xffff: leave it
-            const LockGuard guard(call.domain.control_lock);
-            for (uint32_t i = 0; i < call.domain.vcpu_count; ++i) {
-                if (call.domain.vcpus[i] != nullptr)
-                    sched_set_weight(call.domain.vcpus[i]->unit, wish.weight);
-            }
+            group.set_weight(wish.weight);
+            if (wish.cap != kLeaveCap) group.set_cap(wish.cap);
             return 0;
         }
         default:

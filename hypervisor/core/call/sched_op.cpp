@@ -97,15 +97,19 @@ CallResult watchdog(CallContext& context) {
     return 0;
 }
 
-// Firmware calls that must run on a certain CPU. A vCPU stays on its CPU anyway; it can't be taken to
-// another.
+// Firmware calls that must run on a certain CPU: the caller is there when it returns to the guest.
 CallResult pin(CallContext& context) {
     abi::SchedPinOverride request;
     TRY(GuestIn<abi::SchedPinOverride>(context.arg<1>()).copy_in(request));
     if (!may_use_devices(context.domain())) return Errno::kEPERM;
-    if (request.pcpu < 0) return 0;
+    const LockGuard guard(cpu_pools_lock);
+    Affinity affinity(context.vcpu.unit);
+    if (request.pcpu < 0) {
+        affinity.unpin();
+        return 0;
+    }
     if (static_cast<uint32_t>(request.pcpu) >= cpu_count()) return Errno::kEINVAL;
-    if (CpuId(static_cast<uint32_t>(request.pcpu)) != context.vcpu.unit.cpu()) return Errno::kEBUSY;
+    TRY(affinity.pin(CpuId(static_cast<uint32_t>(request.pcpu))));
     return 0;
 }
 

@@ -1,7 +1,4 @@
 // sysctl: CPUs and memory of the machine.
-#include <torii/abi/domctl.h>
-
-#include "core/call/control_bitmap.h"
 #include "core/call/platform_hooks.h"
 #include "core/call/sysctl_ops.h"
 #include "core/memory/allocator.h"
@@ -11,22 +8,7 @@
 namespace torii::call {
 namespace {
 
-constexpr uint32_t kTheOnlyPool = 0;
 constexpr uint32_t kLocalDistance = 10;  // ACPI SLIT: a node to itself
-constexpr uint32_t kRatelimitMicroseconds = 200;
-
-uint64_t cpu_bits() {
-    return cpu_count() >= 64 ? ~uint64_t{0} : (uint64_t{1} << cpu_count()) - 1;
-}
-
-uint32_t count_domains() {
-    uint32_t count = 0;
-    for (DomId id{0};; ++count) {
-        const DomainRef domain(next_domain(id));
-        if (!domain) return count;
-        id = DomId(static_cast<uint16_t>(domain->id.raw() + 1));
-    }
-}
 
 }  // namespace
 
@@ -96,46 +78,6 @@ CallResult available_heap(SysctlCall& call) {
     auto& request = call.request.u.availheap;
     if (request.node != -1 && request.node != 0) return Errno::kEINVAL;
     request.avail_bytes = free_frame_count() << kPageShift;
-    return 0;
-}
-
-// All CPUs and all domains are in one pool.
-CallResult cpu_pool_op(SysctlCall& call) {
-    auto& request = call.request.u.cpupool_op;
-    switch (static_cast<abi::CpupoolOp>(request.op)) {
-        case abi::CpupoolOp::kInfo:
-            // Asks for the first pool from that id on.
-            if (request.cpupool_id != kTheOnlyPool) return Errno::kENOENT;
-            request.sched_id = static_cast<uint32_t>(abi::SchedulerId::kCredit2);
-            request.n_dom = count_domains();
-            TRY(write_bitmap(request.cpumap, cpu_bits()));
-            return 0;
-        case abi::CpupoolOp::kFreeInfo:
-            TRY(write_bitmap(request.cpumap, 0));
-            return 0;
-        case abi::CpupoolOp::kCreate:
-        case abi::CpupoolOp::kDestroy:
-        case abi::CpupoolOp::kAddCpu:
-        case abi::CpupoolOp::kRemoveCpu:
-        case abi::CpupoolOp::kMoveDomain:
-            return Errno::kEOPNOTSUPP;
-    }
-    return Errno::kENOSYS;
-}
-
-CallResult scheduler_id(SysctlCall& call) {
-    call.request.u.sched_id.sched_id = static_cast<uint32_t>(abi::SchedulerId::kCredit2);
-    return 0;
-}
-
-CallResult scheduler_settings(SysctlCall& call) {
-    auto& request = call.request.u.scheduler_op;
-    if (request.cpupool_id != kTheOnlyPool) return Errno::kESRCH;
-    if (request.sched_id != static_cast<uint32_t>(abi::SchedulerId::kCredit2)) return Errno::kEINVAL;
-    if (request.cmd == static_cast<uint32_t>(abi::SysctlSchedulerCommand::kPutinfo))
-        return Errno::kEOPNOTSUPP;
-    if (request.cmd != static_cast<uint32_t>(abi::SysctlSchedulerCommand::kGetinfo)) return Errno::kEINVAL;
-    request.u.sched_credit2.ratelimit_us = kRatelimitMicroseconds;
     return 0;
 }
 

@@ -22,10 +22,12 @@ CallResult cpu_times(SysctlCall& call);
 CallResult cpu_topology(SysctlCall& call);
 CallResult numa_info(SysctlCall& call);
 CallResult available_heap(SysctlCall& call);
+CallResult pci_topology(SysctlCall& call);
+
+// --- sysctl_pool.cpp ---
 CallResult cpu_pool_op(SysctlCall& call);
 CallResult scheduler_id(SysctlCall& call);
 CallResult scheduler_settings(SysctlCall& call);
-CallResult pci_topology(SysctlCall& call);
 
 // --- sysctl_log.cpp ---
 CallResult read_console(SysctlCall& call);

@@ -8,6 +8,8 @@
 #include "base/scope_guard.h"
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
+#include "core/call/platform_hooks.h"
+#include "core/domain/privilege.h"
 #include "core/domain/time.h"
 #include "core/domain/vcpu_areas.h"
 #include "core/domain/vcpu_info.h"
@@ -143,6 +145,20 @@ CallResult register_info(CallContext& context, Vcpu& vcpu) {
     return 0;
 }
 
+// Which CPU that is, for one that can run on no other; the tables that name CPUs are the control domain's.
+CallResult get_physical_id(CallContext& context, Vcpu& vcpu) {
+    if (!may_use_devices(context.domain())) return Errno::kEINVAL;
+    CpuId cpu{};
+    {
+        const LockGuard guard(cpu_pools_lock);
+        if (!Affinity(vcpu.unit).only_cpu(cpu)) return Errno::kEINVAL;
+    }
+    const CpuIdentity identity = identity_of(cpu);
+    const abi::VcpuGetPhysid answer{uint64_t{identity.acpi_id} << 32 | identity.apic_id};
+    TRY(GuestOut<abi::VcpuGetPhysid>(context.arg<2>()).copy_out(answer));
+    return 0;
+}
+
 CallResult send_nmi(Vcpu& vcpu) {
     vcpu.pv.nmi_pending = true;
     __atomic_fetch_or(&vcpu.entry.exit_work, kWorkNmi, __ATOMIC_SEQ_CST);
@@ -181,9 +197,8 @@ CallResult vcpu_op(CallContext& context) {
             return register_info(context, *vcpu);
         case VcpuOp::kSendNmi:
             return send_nmi(*vcpu);
-        // Only for a vCPU that is pinned to one CPU for good, which none is.
         case VcpuOp::kGetPhysid:
-            return Errno::kEINVAL;
+            return get_physical_id(context, *vcpu);
         case VcpuOp::kRegisterVcpuTimeMemoryArea:
             return register_time_area(context, *vcpu);
     }

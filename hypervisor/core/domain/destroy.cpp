@@ -114,6 +114,7 @@ Result<> release_remaining_tables(Domain& domain) {
 }
 
 void finish(Domain& domain) {
+    domain.sched.leave();
     {
         // The control domain can still name the domain, and sets every clock at times.
         const LockGuard guard(domain.control_lock);

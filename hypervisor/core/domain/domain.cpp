@@ -54,7 +54,12 @@ Result<Domain*> create_domain(DomId id, const DomainLimits& limits, bool privile
     domain->privileged = privileged;
     domain->pauses.store(1, std::memory_order_relaxed);  // whoever builds it lets it go
     domain->created_at = now();
+    if (const Result<> joined = domain->sched.join(limits.cpu_pool); !joined.ok()) {
+        heap_delete(domain);
+        return joined.error();
+    }
     if (const Result<> registered = register_domain(*domain); !registered.ok()) {
+        domain->sched.leave();
         heap_delete(domain);
         return registered.error();
     }
@@ -87,7 +92,7 @@ Result<Vcpu*> create_vcpu(Domain& domain, VcpuId id) {
         vcpu->events.info.store(&domain.shared_info->vcpu_info[id.raw()]);
     }
     vcpu->unit.clock.begin(now());
-    sched_place(vcpu->unit, sched_emptiest_cpu(), kDefaultWeight, now());
+    sched_place(vcpu->unit, domain.sched, now());
     if (domain.pauses.load(std::memory_order_relaxed) != 0) sched_pause(vcpu->unit);
     undo.dismiss();
     domain.event_vcpus[id.raw()] = &vcpu->events;
@@ -97,6 +102,7 @@ Result<Vcpu*> create_vcpu(Domain& domain, VcpuId id) {
 
 void free_domain(Domain& domain) {
     unregister_domain(domain);
+    domain.sched.close();
     for (uint32_t i = 0; i < domain.vcpu_count; ++i) {
         if (domain.vcpus[i] == nullptr) continue;
         sched_remove(domain.vcpus[i]->unit);

@@ -73,6 +73,7 @@ struct Domain {
     abi::SharedInfo* shared_info = nullptr;
     Mfn shared_info_frame{};
 
+    SchedGroup sched;  // weight, cap and CPU pool; weight and cap under control_lock
     EventTable events;
     GrantTable grants;
     DomainWatchdogs watchdogs{*this};  // under control_lock
@@ -96,8 +97,10 @@ struct DomainLimits {
     uint32_t event_ports = 1024;
     uint32_t grant_frames = 64;
     uint32_t maptrack_frames = 1024;
+    uint32_t cpu_pool = 0;
 };
-// A new domain without memory or vCPUs, in the registry. EEXIST when the id is taken, ENOMEM.
+// A new domain without memory or vCPUs, in the registry. EEXIST when the id is taken, EINVAL when the pool
+// doesn't exist or has no CPUs, ENOMEM.
 [[nodiscard]] Result<Domain*> create_domain(DomId id, const DomainLimits& limits, bool privileged);
 // A vCPU for slot `id`. EEXIST when it is filled.
 [[nodiscard]] Result<Vcpu*> create_vcpu(Domain& domain, VcpuId id);

@@ -4,9 +4,9 @@
 
 namespace torii {
 
-namespace {
+constinit std::atomic<bool> many_cpus{false};
 
-constinit CpuScheduler* schedulers[kMostCpus];
+namespace {
 
 constexpr int64_t virtual_length(int64_t nanoseconds, uint32_t weight) {
     return nanoseconds * static_cast<int64_t>(kDefaultWeight) / weight;
@@ -16,21 +16,20 @@ constexpr int64_t virtual_length(int64_t nanoseconds, uint32_t weight) {
 // nearly always among the first: this only bounds the work.
 constexpr unsigned kPickDepth = 16;
 
+uint32_t bounded_weight(uint32_t weight) {
+    return weight < kLeastWeight ? kLeastWeight : weight > kMostWeight ? kMostWeight : weight;
+}
+
+bool there_are_many_cpus() {
+    return many_cpus.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
-void enter_cpu_scheduler(CpuId cpu, CpuScheduler& scheduler) {
-    BUG_ON(cpu.raw() >= kMostCpus);
-    schedulers[cpu.raw()] = &scheduler;
-}
-
-CpuScheduler& cpu_scheduler(CpuId cpu) {
-    return *schedulers[cpu.raw()];
-}
-
-RunQueue::RunQueue(CpuId cpu) : cpu_(cpu), slice_timer_(cpu) {}
+RunQueue::RunQueue(CpuId cpu, CpuPlace place) : cpu_(cpu), place_(place), slice_timer_(cpu) {}
 
 void RunQueue::start(SchedUnit& idle, Nanoseconds now) {
-    idle.cpu_ = cpu_;
+    idle.queue_.store(this);
     idle.held_back_.store(0);
     idle.running_.store(true);
     idle.clock.begin(now);
@@ -54,7 +53,12 @@ void RunQueue::activate(SchedUnit& unit) {
     // Credit is owed by the others that are active, if any.
     const int64_t credit = total_weight_ == 0 ? 0 : static_cast<int64_t>(kWakeCredit);
     const int64_t earliest = virtual_now() - credit;
-    if (unit.virtual_time_ - earliest < 0) unit.virtual_time_ = earliest;
+    if (unit.carried_) [[unlikely]] {
+        unit.carried_ = false;
+        unit.virtual_time_ += earliest + credit;
+    } else if (unit.virtual_time_ - earliest < 0) {
+        unit.virtual_time_ = earliest;
+    }
     if (total_weight_ == 0) base_ = unit.virtual_time_;
     total_weight_ += unit.weight_;
     weighted_offset_ += (unit.virtual_time_ - base_) * unit.weight_;
@@ -67,7 +71,9 @@ void RunQueue::deactivate(SchedUnit& unit) {
     total_weight_ -= unit.weight_;
     weighted_offset_ -= (unit.virtual_time_ - base_) * unit.weight_;
     unit.active_ = false;
-    if (total_weight_ == 0) weighted_offset_ = 0;
+    if (total_weight_ != 0) return;
+    weighted_offset_ = 0;
+    comparable_ = false;
 }
 
 void RunQueue::charge(SchedUnit& unit, Nanoseconds now) {
@@ -78,6 +84,8 @@ void RunQueue::charge(SchedUnit& unit, Nanoseconds now) {
     unit.virtual_time_ += step;
     unit.slice_left_ -= ran;
     if (unit.active_) weighted_offset_ += step * unit.weight_;
+    if (unit.capped_) [[unlikely]]
+        unit.quota_ -= ran;
     if (unit.slice_left_ <= 0) give_slice(unit, kSlice);
 }
 
@@ -107,6 +115,7 @@ SchedUnit& RunQueue::pick(const SchedUnit* passed_over) {
     SchedUnit* earliest = nullptr;
     unsigned depth = 0;
     for (SchedUnit& unit : tree_) {
+        COUNT_SCHED_STEP();
         if (&unit == passed_over) continue;
         if (earliest == nullptr) earliest = &unit;
         if (unit.virtual_time_ - v <= 0) return unit;
@@ -116,6 +125,23 @@ SchedUnit& RunQueue::pick(const SchedUnit* passed_over) {
     return tree_.empty() ? *idle_ : *tree_.begin();
 }
 
+// The same, but for units whose group has used up its cap: they are held back until it is filled up.
+SchedUnit& RunQueue::pick_with_quota(const SchedUnit* passed_over) {
+    for (;;) {
+        SchedUnit& unit = pick(passed_over);
+        if (!unit.capped_) [[likely]]
+            return unit;
+        if (unit.group_->take_quota(unit)) return unit;
+        unit.held_back_.fetch_or(SchedUnit::kCapped);
+        if (unit.group_->take_quota(unit)) {  // filled up before whoever did so could see that
+            unit.held_back_.fetch_and(~SchedUnit::kCapped);
+            return unit;
+        }
+        dequeue(unit);
+        deactivate(unit);
+    }
+}
+
 bool RunQueue::should_preempt(const SchedUnit& woken) {
     if (current_ == idle_ || !current_->active_) return true;
     return woken.virtual_time_ - virtual_now() <= 0 && woken.deadline_ - current_->deadline_ < 0;
@@ -123,7 +149,8 @@ bool RunQueue::should_preempt(const SchedUnit& woken) {
 
 abi::RunState RunQueue::idle_state(const SchedUnit& unit) {
     const uint32_t reasons = unit.held_back_.load();
-    if (reasons == 0) return abi::RunState::kRunnable;
+    // Held back by a cap it would still like to run: that is stolen time.
+    if ((reasons & ~SchedUnit::kCapped) == 0) return abi::RunState::kRunnable;
     // "Blocked" goes before "offline" when both are true (public vcpu.h).
     return (reasons & SchedUnit::kBlocked) != 0 ? abi::RunState::kBlocked : abi::RunState::kOffline;
 }
@@ -137,44 +164,82 @@ void RunQueue::SliceTimer::ended(Timer& timer) {
 // Another CPU that waits for a unit to stop may take its stack away as soon as it doesn't count as running.
 // So that is said by whoever runs next, on its own stack.
 void RunQueue::arrived() {
-    if (leaving_ == nullptr) return;
-    leaving_->running_.store(false, std::memory_order_release);
+    SchedUnit* const left = leaving_;
+    if (left == nullptr) return;
     leaving_ = nullptr;
+    // The mark is set only while the unit is the current one, so it doesn't come now.
+    if (left->moving_.load(std::memory_order_relaxed)) [[unlikely]]
+        return finish_move(*left);
+    left->running_.store(false, std::memory_order_release);
+}
+
+void RunQueue::put_away(SchedUnit& unit, bool yielding) {
+    if (unit.capped_) [[unlikely]]
+        unit.group_->give_back(unit);
+    if (!unit.is_runnable() || unit.moving_.load(std::memory_order_relaxed)) {
+        if (unit.active_) deactivate(unit);
+        return;
+    }
+    // It was woken while its CPU looked for something else to do.
+    if (!unit.active_) [[unlikely]]
+        activate(unit);
+    if (yielding) give_slice(unit, kSlice);
+    enqueue(unit);
+}
+
+void RunQueue::begin_running(SchedUnit& from, SchedUnit& to, Nanoseconds time) {
+    from.clock.change(&from == idle_ ? abi::RunState::kRunnable : idle_state(from), time);
+    to.clock.change(abi::RunState::kRunning, time);
+    to.on_since_ = time;
+    to.charged_until_ = time;
+    to.running_.store(true, std::memory_order_relaxed);
+    current_ = &to;
 }
 
 void RunQueue::switch_from_current(bool yielding) {
     const Nanoseconds time = now();
+    const bool many = there_are_many_cpus();
+    if (time >= next_balance_.load(std::memory_order_relaxed)) [[unlikely]]
+        balance(time);
     SchedUnit& from = *current_;
     SchedUnit* to;
     Nanoseconds slice_end = kNever;
-    {
+    SchedGroup* capped = nullptr;
+    RunQueue* helper = nullptr;
+    for (bool looked_around = !many;; looked_around = true) {
         LockGuard guard(lock_);
         charge(from, time);
-        if (&from != idle_) {
-            if (from.is_runnable()) {
-                if (yielding) give_slice(from, kSlice);
-                enqueue(from);
-            } else if (from.active_) {
-                deactivate(from);
+        if (&from != idle_) put_away(from, yielding);
+        to = &pick_with_quota(yielding ? &from : nullptr);
+        if (to == idle_) {
+            if (!looked_around) {
+                guard.unlock();
+                pull();
+                continue;
             }
+        } else {
+            dequeue(*to);
+            int64_t length = to->slice_left_;
+            if (to->capped_) [[unlikely]] {
+                capped = to->group_;
+                if (to->quota_ < length) length = to->quota_;
+            }
+            if (capped != nullptr || !tree_.empty()) slice_end = time + static_cast<Nanoseconds>(length);
         }
-        to = &pick(yielding ? &from : nullptr);
-        if (to != idle_) dequeue(*to);
-        if (to != &from) {
-            from.clock.change(&from == idle_ ? abi::RunState::kRunnable : idle_state(from), time);
-            to->clock.change(abi::RunState::kRunning, time);
-            to->on_since_ = time;
-            to->charged_until_ = time;
-            to->running_.store(true, std::memory_order_relaxed);
-            current_ = to;
-        }
-        if (to != idle_ && !tree_.empty()) slice_end = time + static_cast<Nanoseconds>(to->slice_left_);
+        if (to != &from) begin_running(from, *to, time);
+        if (many) helper = after_choice(*to);
+        break;
     }
     if (slice_end != kNever || slice_timer_.armed()) timer_set(slice_timer_, slice_end);
+    if (capped != nullptr) [[unlikely]]
+        capped->keep_filling(time);
+    if (helper != nullptr) [[unlikely]]
+        request_reschedule(helper->cpu_);
     if (to == &from) return;
     leaving_ = &from;
     sched_switch_to(from, *to);
-    arrived();
+    // A vCPU has arrived already, perhaps on another CPU.
+    if (&from == idle_) arrived();
 }
 
 void RunQueue::schedule() {
@@ -188,40 +253,66 @@ void RunQueue::yield() {
 
 // ---- from anywhere
 
-void RunQueue::place(SchedUnit& unit, uint32_t weight, Nanoseconds time) {
+void RunQueue::place(SchedUnit& unit, SchedGroup& group, Nanoseconds time) {
     placed_.fetch_add(1, std::memory_order_relaxed);
-    LockGuard guard(lock_);
-    unit.cpu_ = cpu_;
-    unit.weight_ = weight < kLeastWeight ? kLeastWeight : weight > kMostWeight ? kMostWeight : weight;
+    const LockGuard guard(lock_);
+    unit.group_ = &group;
+    unit.weight_ = bounded_weight(group.weight());
+    unit.capped_ = group.cap() != 0;
     unit.virtual_time_ = virtual_now();
     unit.clock.begin(time);
+    unit.queue_.store(this, std::memory_order_release);
 }
 
 void RunQueue::remove(SchedUnit& unit) {
-    placed_.fetch_sub(1, std::memory_order_relaxed);
-    LockGuard guard(lock_);
-    BUG_ON(&unit == current_);
-    if (unit.queued_) dequeue(unit);
-    if (unit.active_) deactivate(unit);
+    at_home(unit, [&unit](RunQueue& queue) {
+        BUG_ON(&unit == queue.current_);
+        queue.placed_.fetch_sub(1, std::memory_order_relaxed);
+        if (unit.queued_) queue.dequeue(unit);
+        if (unit.active_) queue.deactivate(unit);
+    });
 }
 
 void RunQueue::set_weight(SchedUnit& unit, uint32_t weight) {
-    LockGuard guard(lock_);
-    if (&unit == current_) charge(unit, now());
-    const bool queued = unit.queued_;
-    const bool active = unit.active_;
-    if (queued) dequeue(unit);
-    if (active) deactivate(unit);
-    unit.weight_ = weight < kLeastWeight ? kLeastWeight : weight > kMostWeight ? kMostWeight : weight;
-    if (active) activate(unit);
-    if (queued) enqueue(unit);
+    at_home(unit, [&unit, weight](RunQueue& queue) {
+        if (&unit == queue.current_) queue.charge(unit, now());
+        const bool queued = unit.queued_;
+        const bool active = unit.active_;
+        if (queued) queue.dequeue(unit);
+        if (active) queue.deactivate(unit);
+        unit.weight_ = bounded_weight(weight);
+        if (active) queue.activate(unit);
+        if (queued) queue.enqueue(unit);
+    });
+}
+
+void RunQueue::set_capped(SchedUnit& unit, bool capped) {
+    const bool runs_here = at_home(unit, [&](RunQueue& queue) {
+        const bool current = &unit == queue.current_;
+        if (current) queue.charge(unit, now());
+        unit.capped_ = capped;
+        unit.quota_ = 0;
+        return current;
+    });
+    if (runs_here) request_reschedule(unit.cpu());
+    if (!capped && (unit.held_back_.fetch_and(~SchedUnit::kCapped) & SchedUnit::kCapped) != 0)
+        reconsider(unit);
 }
 
 void RunQueue::reconsider(SchedUnit& unit) {
+    bool placed = false;
+    while (!unit.queue_.load(std::memory_order_acquire)->try_reconsider(unit, placed)) {
+        if (unit.is_running()) serve_while_waiting();
+    }
+}
+
+bool RunQueue::try_reconsider(SchedUnit& unit, bool& placed) {
     bool preempt = false;
     Nanoseconds rescheduling_at = kNever;
     {
-        LockGuard guard(lock_);
+        const LockGuard guard(lock_);
+        if (unit.queue_.load(std::memory_order_relaxed) != this) [[unlikely]]
+            return false;
         const bool runnable = unit.is_runnable();
         if (&unit == current_) {
             // It stops on its way out of the hypervisor; going on needs nothing, it hasn't been taken off.
@@ -231,6 +322,7 @@ void RunQueue::reconsider(SchedUnit& unit) {
             if (!runnable && unit.clock.state() != idle_state(unit))
                 unit.clock.change(idle_state(unit), now());
         } else if (runnable) {
+            if (there_are_many_cpus() && !stays(unit, placed)) return false;
             const Nanoseconds time = now();
             charge(*current_, time);
             unit.clock.change(abi::RunState::kRunnable, time);
@@ -238,7 +330,8 @@ void RunQueue::reconsider(SchedUnit& unit) {
             enqueue(unit);
             preempt = should_preempt(unit);
             if (current_ != idle_) {
-                const Nanoseconds shortest = current_->on_since_ + kShortestRun;
+                const Nanoseconds shortest =
+                    current_->on_since_ + shortest_run_.load(std::memory_order_relaxed);
                 if (!preempt) {
                     rescheduling_at = time + static_cast<Nanoseconds>(current_->slice_left_);
                 } else if (time < shortest && cpu_ == this_cpu()) {
@@ -258,48 +351,43 @@ void RunQueue::reconsider(SchedUnit& unit) {
                (!slice_timer_.armed() || rescheduling_at < slice_timer_.deadline)) {
         timer_set(slice_timer_, rescheduling_at);
     }
+    return true;
 }
 
 abi::VcpuRunstateInfo RunQueue::runstate(const SchedUnit& unit, Nanoseconds time) {
-    LockGuard guard(lock_);
-    return unit.clock.snapshot(time);
+    return at_home(unit, [&unit, time](RunQueue&) { return unit.clock.snapshot(time); });
 }
 
 abi::VcpuRunstateInfo sched_runstate(const SchedUnit& unit) {
-    return cpu_scheduler(unit.cpu()).queue.runstate(unit, now());
+    return RunQueue::runstate(unit, now());
 }
 
-CpuId sched_emptiest_cpu() {
-    CpuId best{0};
-    for (unsigned i = 1; i < cpu_count(); ++i) {
-        const CpuId cpu(i);
-        if (cpu_scheduler(cpu).queue.placed() < cpu_scheduler(best).queue.placed()) best = cpu;
-    }
-    return best;
-}
-
-void sched_place(SchedUnit& unit, CpuId cpu, uint32_t weight, Nanoseconds now) {
-    cpu_scheduler(cpu).queue.place(unit, weight, now);
+void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
+    RunQueue* best = nullptr;
+    group.pool().cpus.for_each([&best](CpuId cpu) {
+        RunQueue& queue = cpu_scheduler(cpu).queue;
+        if (best == nullptr || queue.placed() < best->placed()) best = &queue;
+    });
+    // A pool with domains has a CPU, but it may be exchanging the last one; the unit moves when it wakes.
+    if (best == nullptr) best = &this_cpu_scheduler().queue;
+    best->place(unit, group, now);
+    group.add(unit);
 }
 
 void sched_remove(SchedUnit& unit) {
-    cpu_scheduler(unit.cpu_).queue.remove(unit);
-}
-
-void sched_set_weight(SchedUnit& unit, uint32_t weight) {
-    cpu_scheduler(unit.cpu_).queue.set_weight(unit, weight);
+    RunQueue::remove(unit);
 }
 
 void sched_yield() {
-    cpu_scheduler(this_cpu()).queue.yield();
+    this_cpu_scheduler().queue.yield();
 }
 
 void sched_reschedule() {
-    cpu_scheduler(this_cpu()).queue.schedule();
+    this_cpu_scheduler().queue.schedule();
 }
 
 void sched_arrived() {
-    cpu_scheduler(this_cpu()).queue.arrived();
+    this_cpu_scheduler().queue.arrived();
 }
 
 void sched_begin_block(SchedUnit& unit) {
@@ -312,18 +400,17 @@ bool sched_cancel_block(SchedUnit& unit) {
 
 void sched_wake(SchedUnit& unit) {
     if (!unit.is_blocked()) return;
-    if (sched_cancel_block(unit)) cpu_scheduler(unit.cpu_).queue.reconsider(unit);
+    if (sched_cancel_block(unit)) RunQueue::reconsider(unit);
 }
 
 void sched_pause(SchedUnit& unit) {
     unit.held_back_.fetch_add(SchedUnit::kPause);
-    cpu_scheduler(unit.cpu_).queue.reconsider(unit);
+    RunQueue::reconsider(unit);
 }
 
 void sched_unpause(SchedUnit& unit) {
-    if (unit.held_back_.fetch_sub(SchedUnit::kPause) == SchedUnit::kPause) {
-        cpu_scheduler(unit.cpu_).queue.reconsider(unit);
-    }
+    const uint32_t before = unit.held_back_.fetch_sub(SchedUnit::kPause);
+    if ((before & ~SchedUnit::kCapped) == SchedUnit::kPause) RunQueue::reconsider(unit);
 }
 
 }  // namespace torii

@@ -47,7 +47,7 @@ void TimerQueue::program() {
 
 void timer_set(Timer& timer, Nanoseconds deadline) {
     if (deadline == kNever) return timer_cancel(timer);
-    TimerQueue& queue = cpu_scheduler(this_cpu()).timers;
+    TimerQueue& queue = this_cpu_scheduler().timers;
     if (timer.home.load(std::memory_order_relaxed) == &queue) {
         LockGuard guard(queue.lock_);
         if (timer.linked.load(std::memory_order_relaxed) && queue.move_in_place(timer, deadline)) {

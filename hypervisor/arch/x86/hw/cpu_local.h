@@ -8,6 +8,10 @@
 #include "base/ids.h"
 #include "core/domain/vcpu.h"
 
+namespace torii {
+struct CpuScheduler;
+}
+
 namespace torii::hw {
 
 // Intel SDM vol. 3, section 8.7.
@@ -48,6 +52,7 @@ struct CpuLocal {
     Vcpu* current = nullptr;      // null: idle
     Vcpu* last_loaded = nullptr;  // whose registers, FPU and tables the CPU holds; idle leaves them there
     const Domain* predictors_of = nullptr;  // who trained the branch predictors last
+    CpuScheduler* scheduler = nullptr;      // with the CPU's timers
     std::atomic<bool> alive{false};         // runs, and takes requests
     std::atomic<bool> flush_wanted{false};  // by another CPU
     std::atomic<uint32_t> flushed_at{0};    // flush clock at the last full flush (port/machine.h)

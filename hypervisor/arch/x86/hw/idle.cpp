@@ -2,6 +2,8 @@
 
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/interrupts.h"
+#include "arch/x86/hw/smp.h"
+#include "core/call/platform_hooks.h"
 #include "core/memory/allocator.h"
 #include "core/memory/heap.h"
 #include "core/sched/scheduler.h"
@@ -13,25 +15,24 @@ namespace {
 constexpr uint64_t kFramesPerScrub = 16;
 
 struct IdleCpu {
-    explicit IdleCpu(CpuId cpu) : scheduler(cpu) {}
+    IdleCpu(CpuId cpu, CpuPlace place) : scheduler(cpu, place) {}
     SchedUnit unit;
     CpuScheduler scheduler;
 };
-constinit IdleCpu* idle_cpus[kMostCpus]{};
 
 }  // namespace
 
 void prepare_scheduler(CpuId cpu) {
-    Result<IdleCpu*> made = heap_new<IdleCpu>(cpu);
+    const CpuIdentity identity = identity_of(cpu);
+    Result<IdleCpu*> made = heap_new<IdleCpu>(cpu, CpuPlace{identity.core, identity.socket});
     if (!made.ok()) BUG("no memory for the scheduler");
     IdleCpu& idle_cpu = *made.value();
-    idle_cpus[cpu.raw()] = &idle_cpu;
-    enter_cpu_scheduler(cpu, idle_cpu.scheduler);
+    local_of(cpu).scheduler = &idle_cpu.scheduler;
     idle_cpu.scheduler.queue.start(idle_cpu.unit, now());
 }
 
 SchedUnit& idle_unit_of(CpuId cpu) {
-    return idle_cpus[cpu.raw()]->unit;
+    return local_of(cpu).scheduler->queue.idle();
 }
 
 void idle() {
@@ -50,3 +51,14 @@ void idle() {
 }
 
 }  // namespace torii::hw
+
+namespace torii {
+
+CpuScheduler& cpu_scheduler(CpuId cpu) {
+    return *hw::local_of(cpu).scheduler;
+}
+CpuScheduler& this_cpu_scheduler() {
+    return *hw::local().scheduler;
+}
+
+}  // namespace torii

@@ -32,7 +32,7 @@ void handle_interrupt(unsigned vector) {
         case kVectorTimer:
             count_event(EventKind::kTimerInterrupt);
             local().timer_deadline = kNever;
-            cpu_scheduler(local().id).timers.expire(now());
+            local().scheduler->timers.expire(now());
             return;
         case kVectorSerial:
             on_serial_input();

@@ -117,6 +117,7 @@ extern "C" [[noreturn]] void boot_main() {
     start_platform_hooks();
     start_policies();
     prepare_scheduler(kBootCpu);
+    sched_cpu_is_up(kBootCpu);
     start_other_cpus(options.most_cpus);
     (void)build_dom0(boot_information);
     route_isa_interrupt(4, kVectorSerial);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "core/call/counters.h"
 #include "core/memory/heap.h"
+#include "core/sched/scheduler.h"
 #include "port/frames.h"
 #include "port/machine.h"
 
@@ -118,7 +119,8 @@ void start_other_cpus(uint32_t most) {
     const Trampoline trampoline;
     set_trampoline_word(ap_root, address_of(hypervisor_root).raw());
     set_trampoline_word(ap_efer, read_msr(kMsrEfer) & ~kEferLongActive);
-    uint32_t apics[kMostCpus];
+    constexpr unsigned kMostStarted = 64;
+    uint32_t apics[kMostStarted];
     const unsigned found = find_processors(apics);
     for (unsigned i = 0; i < found; ++i) {
         const unsigned running = cpu_count();
@@ -131,6 +133,7 @@ void start_other_cpus(uint32_t most) {
             break;
         }
         running_cpus.store(running + 1, std::memory_order_relaxed);
+        sched_cpu_is_up(CpuId(running));
     }
     log(LogLevel::kInfo, "{} CPUs run", cpu_count());
 }

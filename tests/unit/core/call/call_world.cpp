@@ -5,7 +5,7 @@
 #include "core/memory/heap.h"
 #include "core/memory/reservation.h"
 #include "fakes/fake_machine.h"
-#include "port/machine.h"
+#include "fakes/fake_platform.h"
 
 namespace torii::test {
 namespace {
@@ -20,18 +20,6 @@ Domain* make_domain(uint16_t id, bool privileged) {
     return domain.value();
 }
 
-// CPUs whose schedulers only keep books: nothing ever runs.
-void start_schedulers() {
-    static bool started = false;
-    if (started) return;
-    started = true;
-    for (uint32_t cpu = 0; cpu < cpu_count(); ++cpu) {
-        auto* const scheduler = new CpuScheduler(CpuId(cpu));
-        enter_cpu_scheduler(CpuId(cpu), *scheduler);
-        scheduler->queue.start(*new SchedUnit, now());
-    }
-}
-
 }  // namespace
 
 void destroy(Domain& domain) {
@@ -41,7 +29,7 @@ void destroy(Domain& domain) {
 
 void CallWorld::SetUp() {
     (void)fakes::machine();
-    start_schedulers();
+    fakes::start_platform();
     free_before_ = free_frame_count() + heap_frames_in_use();
     control_ = make_domain(0, true);
     guest_ = make_domain(1, false);

@@ -11,11 +11,6 @@ double share(const Simulation::Guest& guest, Nanoseconds length) {
     return static_cast<double>(guest.ran()) / static_cast<double>(length);
 }
 
-// Sleeps and computes in turn.
-Simulation::Program alternates(Nanoseconds run, Nanoseconds sleep) {
-    return [run, sleep] { return Simulation::Step{run, sleep}; };
-}
-
 TEST(SchedulerTest, EqualsShareEqually) {
     Simulation s;
     for (int i = 0; i < 7; ++i)
@@ -62,8 +57,8 @@ TEST(SchedulerTest, OneUnitAloneIsNotInterrupted) {
     Simulation s;
     s.add(computes());
     s.run_for(kMillisecond);
-    const unsigned switches = machine.switches;
-    EXPECT_EQ(machine.device, kNever);  // no tick
+    const uint64_t switches = machine.switches;
+    EXPECT_EQ(machine.cpus[0].device, kNever);  // no tick
     s.run_for(kSecond);
     EXPECT_EQ(machine.switches, switches);
 }
@@ -203,7 +198,7 @@ TEST(SchedulerTest, APausedSleeperSleepsOn) {
     s.run_for(20 * kMillisecond);  // its alarm has rung
     EXPECT_FALSE(a.unit.is_blocked());
     EXPECT_EQ(a.unit.clock.state(), abi::RunState::kOffline);
-    EXPECT_TRUE(s.cpu.queue.is_idle());
+    EXPECT_TRUE(s.queue(0).is_idle());
     sched_unpause(a.unit);
     s.run_for(kMillisecond);
     EXPECT_GE(a.ran(), 2 * kMicrosecond);
@@ -225,7 +220,7 @@ TEST(SchedulerTest, AWakeUpBeforeTheSleepIsNotLost) {
     EXPECT_TRUE(a.unit.is_running());
     EXPECT_TRUE(a.unit.is_runnable());
     sched_wake(a.unit);  // not blocked: nothing
-    EXPECT_EQ(&s.cpu.queue.current(), &a.unit);
+    EXPECT_EQ(&s.queue(0).current(), &a.unit);
 }
 
 TEST(SchedulerTest, TimesAddUpToTheTimeThatPassed) {
@@ -249,13 +244,13 @@ TEST(SchedulerTest, AWeightMayChangeAtAnyTime) {
     Simulation::Guest& a = s.add(computes());
     Simulation::Guest& b = s.add(computes());
     s.run_for(kSecond);
-    sched_set_weight(a.unit, 768);
+    RunQueue::set_weight(a.unit, 768);
     const Nanoseconds a_before = a.ran(), b_before = b.ran();
     s.run_for(10 * kSecond);
     EXPECT_NEAR(static_cast<double>(a.ran() - a_before) / static_cast<double>(b.ran() - b_before), 3.0, 0.05);
-    sched_set_weight(b.unit, 0);
+    RunQueue::set_weight(b.unit, 0);
     EXPECT_EQ(b.unit.weight(), kLeastWeight);
-    sched_set_weight(b.unit, 1u << 20);
+    RunQueue::set_weight(b.unit, 1u << 20);
     EXPECT_EQ(b.unit.weight(), kMostWeight);
 }
 

@@ -31,14 +31,14 @@ TEST_F(TimerTest, TheyRingInOrderAndOnTime) {
     const Nanoseconds start = machine.time;
     for (size_t i = 0; i < probes.size(); ++i)
         timer_set(probes[i], start + (i * 7 % 20 + 1) * kMillisecond);
-    EXPECT_EQ(simulation.cpu.timers.next_deadline(), start + kMillisecond);
-    EXPECT_EQ(machine.device, start + kMillisecond);
+    EXPECT_EQ(simulation.timers(0).next_deadline(), start + kMillisecond);
+    EXPECT_EQ(machine.cpus[0].device, start + kMillisecond);
     pass(30 * kMillisecond);
     for (size_t i = 0; i < probes.size(); ++i) {
         EXPECT_EQ(probes[i].rang, std::vector{start + (i * 7 % 20 + 1) * kMillisecond});
         EXPECT_FALSE(probes[i].armed());
     }
-    EXPECT_EQ(machine.device, kNever);
+    EXPECT_EQ(machine.cpus[0].device, kNever);
 }
 
 TEST_F(TimerTest, APastDeadlineRingsSoonButNotAtOnce) {
@@ -70,7 +70,7 @@ TEST_F(TimerTest, SettingAgainMoves) {
     timer_set(b, start + 4 * kMillisecond + 1);  // stays where it is
     timer_set(a, start + 6 * kMillisecond);      // goes behind the others
     timer_set(c, start + 1 * kMillisecond);      // goes first
-    EXPECT_EQ(machine.device, start + kMillisecond);
+    EXPECT_EQ(machine.cpus[0].device, start + kMillisecond);
     pass(10 * kMillisecond);
     EXPECT_EQ(c.rang, std::vector{start + kMillisecond});
     EXPECT_EQ(b.rang, std::vector{start + 4 * kMillisecond + 1});
@@ -100,8 +100,8 @@ TEST_F(TimerTest, RandomSettingsAgainstASortedList) {
             timer_set(probes[i], deadlines[i]);
         }
         const Nanoseconds first = *std::min_element(deadlines.begin(), deadlines.end());
-        ASSERT_EQ(simulation.cpu.timers.next_deadline(), first);
-        ASSERT_LE(machine.device, first);
+        ASSERT_EQ(simulation.timers(0).next_deadline(), first);
+        ASSERT_LE(machine.cpus[0].device, first);
         if (random() % 3 != 0) continue;
         pass(random() % 20000);
         for (size_t k = 0; k < probes.size(); ++k) {
