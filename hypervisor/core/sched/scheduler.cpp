@@ -6,7 +6,7 @@ namespace torii {
 
 namespace {
 
-constinit CpuScheduler* schedulers[kMostCpus];
+constinit CpuScheduler* schedulers[kMostScheduledCpus];
 
 constexpr int64_t virtual_length(int64_t nanoseconds, uint32_t weight) {
     return nanoseconds * static_cast<int64_t>(kDefaultWeight) / weight;
@@ -19,7 +19,7 @@ constexpr unsigned kPickDepth = 16;
 }  // namespace
 
 void enter_cpu_scheduler(CpuId cpu, CpuScheduler& scheduler) {
-    BUG_ON(cpu.raw() >= kMostCpus);
+    BUG_ON(cpu.raw() >= kMostScheduledCpus);
     schedulers[cpu.raw()] = &scheduler;
 }
 

@@ -33,7 +33,7 @@ namespace torii {
 inline constexpr uint32_t kDefaultWeight = 256;
 inline constexpr uint32_t kLeastWeight = 1;
 inline constexpr uint32_t kMostWeight = 65535;
-inline constexpr unsigned kMostCpus = 64;
+inline constexpr unsigned kMostScheduledCpus = 64;
 
 inline constexpr Nanoseconds kSlice = 10'000'000;
 inline constexpr Nanoseconds kWakeSlice = 1'000'000;

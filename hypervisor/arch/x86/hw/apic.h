@@ -8,8 +8,8 @@
 namespace torii::hw {
 
 inline constexpr unsigned kVectorTimer = 0xf0;
-inline constexpr unsigned kVectorPoke = 0xf1;   // another CPU wants this one to look at its work
-inline constexpr unsigned kVectorFlush = 0xf2;  // another CPU waits for this one to flush
+inline constexpr unsigned kVectorPoke = 0xf1;     // another CPU wants this one to look at its work
+inline constexpr unsigned kVectorRequest = 0xf2;  // another CPU waits for this one to do something (smp.h)
 inline constexpr unsigned kVectorSerial = 0x40;
 inline constexpr unsigned kVectorSpurious = 0xff;
 

@@ -17,7 +17,7 @@ struct IdleCpu {
     SchedUnit unit;
     CpuScheduler scheduler;
 };
-constinit IdleCpu* idle_cpus[kMostCpus]{};
+constinit IdleCpu* idle_cpus[kMostScheduledCpus]{};
 
 }  // namespace
 
