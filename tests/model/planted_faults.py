@@ -66,7 +66,7 @@ FAULTS = {
     "second-pin-keeps-references": (PAGING + "page_type.cpp", "        put_table(domain, mfn);\n        return Errno::kEINVAL;", "        return Errno::kEINVAL;"),
     "unpin-without-pin": (PAGING + "page_type.cpp", "frame.owner() != domain.id || !frame.type_word().pinned()", "frame.owner() != domain.id"),
     "pin-of-another-domain-is-dropped": (PAGING + "page_type.cpp", "frame.owner() != domain.id || !frame.type_word().pinned()", "!frame.type_word().pinned()"),
-    "undone-table-keeps-reference": (PAGING + "page_type.cpp", "        give_up_type(frame, type);\n        put_frame(frame);", "        frame.type.store(TypeWord::of(type, 0, 0).raw, std::memory_order_release);"),
+    "undone-table-keeps-reference": (PAGING + "page_type.cpp", "        give_up_type(frame, type);\n        put_frame(frame);", "        give_up_type(frame, type);"),
     "io-memory-for-everyone": (PAGING + "page_type.cpp", "if (may_map_io_frame(holder, entry.mfn())) return {};", "return {};"),
     "hypervisor-slot-is-written": (PAGING + "entry_update.cpp", "if (level == 4 && slot >= abi::kHypervisorFirstL4Slot && slot <= abi::kHypervisorLastL4Slot) {\n        log_guest", "if (false) {\n        log_guest"),
     "upper-flags-unchecked": (PAGING + "entry_update.cpp", "if ((desired.raw & (kUpperRules.refused | pte_limits.extra_refused)) != 0)", "if (false)"),
