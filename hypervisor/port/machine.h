@@ -7,7 +7,7 @@
 #include "base/cpu_mask.h"
 #include "base/frame.h"
 #include "base/ids.h"
-#include "core/memory/flush_clock.h"
+#include "base/flush_clock.h"
 
 namespace torii {
 
@@ -24,7 +24,7 @@ void set_cpu_timer(CpuId cpu, Nanoseconds deadline);  // one-shot, kNever disarm
 
 // --- translations ---
 // The stamp of a frame is taken when its last dangerous mapping goes: the page-table entry was changed by a
-// locked instruction before (core/memory/flush_clock.h). `flush_stale(stamp)` returns when no CPU remembers
+// locked instruction before (base/flush_clock.h). `flush_stale(stamp)` returns when no CPU remembers
 // what it remembered then.
 [[nodiscard]] FlushEpoch take_flush_stamp();
 void flush_stale(FlushEpoch stamp);

@@ -27,7 +27,7 @@
 #include "base/frame.h"
 #include "base/ids.h"
 #include "base/result.h"
-#include "core/memory/flush_clock.h"
+#include "base/flush_clock.h"
 
 namespace torii {
 

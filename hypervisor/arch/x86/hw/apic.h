@@ -17,6 +17,7 @@ void apic_start();  // finds it, switches the legacy interrupt controllers off, 
 void apic_enable_this_cpu();
 void apic_end_of_interrupt();
 void apic_set_timer(Nanoseconds delay);  // one-shot from now; 0 stops it
+[[nodiscard]] bool apic_reaches(uint32_t apic_id);
 void apic_send(uint32_t apic_id, unsigned vector);
 void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);

@@ -101,6 +101,8 @@ void detect_features() {
     const CpuidResult basic = cpuid(1);
     const CpuidResult extended = cpuid(0x80000001);
     features.xsave = (basic.c & bit(26)) != 0;
+    features.x2apic = (basic.c & bit(21)) != 0;
+    features.tsc_deadline = (basic.c & bit(24)) != 0;
     features.no_execute = (extended.d & bit(20)) != 0;
     features.tsc_aux = (extended.d & bit(27)) != 0;
     features.large_1g = (extended.d & bit(26)) != 0;

@@ -6,10 +6,10 @@
 
 #include "arch/x86/hw/layout.h"
 #include "base/cpu_mask.h"
+#include "base/flush_clock.h"
 #include "base/ids.h"
 #include "core/call/counters.h"
 #include "core/domain/vcpu.h"
-#include "core/memory/flush_clock.h"
 
 namespace torii::hw {
 

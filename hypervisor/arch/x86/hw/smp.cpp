@@ -141,8 +141,12 @@ void start_other_cpus(uint32_t most) {
     cover_cpus(found < most ? found : most);
     for (unsigned i = 0; i < found && cpu_count() < most; ++i) {
         const uint32_t apic = processor_apic_id(i);
-        constexpr uint32_t kMostOfXapic = 255;
-        if (apic == local().apic_id || apic >= kMostOfXapic) continue;
+        if (apic == local().apic_id) continue;
+        if (!apic_reaches(apic)) {
+            log(LogLevel::kWarning,
+                "the CPU with APIC id {} is left alone: without x2APIC it can't be reached", apic);
+            continue;
+        }
         const CpuId cpu(cpu_count());
         if (!start(cpu, apic)) {
             // It may still come, and would find its area and its stack in use by the next one.
@@ -160,9 +164,9 @@ extern "C" [[noreturn]] void ap_main() {
     const CpuId cpu = local().id;
     set_up_cpu(cpu);
     CpuLocal& me = local();
-    me.apic_id = apic_id();
     if (speculation.isolate_guests) build_guest_views(cpu);
     apic_enable_this_cpu();
+    me.apic_id = apic_id();
     me.alive.store(true, std::memory_order_release);
     while (!all_started.load(std::memory_order_acquire))
         serve_while_waiting();

@@ -1,4 +1,4 @@
-#include "core/memory/flush_clock.h"
+#include "base/flush_clock.h"
 
 #include <gtest/gtest.h>
 
