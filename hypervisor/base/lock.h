@@ -30,7 +30,7 @@ enum class LockRank : uint8_t {
     kSlab = 22,           // small objects of the hypervisor
     kHeap = 20,           // frame allocator
     kWindow = 15,         // per-CPU mapping windows
-    kDomainList = 12,     // registry of domains: look-ups, from anywhere
+    kDomainList = 12,     // registry of domains: entering one
     kConsole = 10,        // log ring and console device
 };
 

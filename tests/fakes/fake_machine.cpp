@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/lock.h"
+#include "core/call/counters.h"
 #include "core/memory/allocator.h"
 #include "core/memory/m2p.h"
 #include "fakes/fake_tlb.h"
@@ -36,8 +37,9 @@ thread_local CpuId current_cpu{0};
 thread_local std::vector<HeldLock> held_locks;
 thread_local unsigned windows_open = 0;
 
-std::atomic<uint32_t> stamp{1};
-std::atomic<uint32_t> flushed_up_to[kFakeCpus]{1, 1, 1, 1};
+FlushClock flush_clock;
+std::atomic<FlushEpoch> flushed_at[kFakeCpus]{1, 1, 1, 1};
+CpuCounters cpu_counters[kFakeCpus]{};
 
 std::mutex tlb_mutex;
 
@@ -72,9 +74,11 @@ void describe_section(uint64_t section, uint64_t* bits) {
 }
 
 void flush_cpu(unsigned cpu) {
-    flushed_up_to[cpu].store(stamp.load());
+    bool all_must_flush = false;
+    const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
     const std::lock_guard guard(tlb_mutex);
     tlb().forget_all(cpu);
+    flushed_at[cpu].store(epoch);
 }
 
 unsigned char* hypervisor_view(Mfn mfn) {
@@ -183,6 +187,14 @@ CpuId this_cpu() {
 unsigned cpu_count() {
     return kFakeCpus;
 }
+const CpuMask& running_cpus() {
+    static const CpuMask* const all = [] {
+        auto* const mask = new CpuMask;
+        mask->assign_first(kFakeCpus);
+        return mask;
+    }();
+    return *all;
+}
 Vcpu* current_vcpu() {
     return current;
 }
@@ -191,32 +203,44 @@ void request_reschedule(CpuId) {
 }
 void set_cpu_timer(CpuId, Nanoseconds) {}
 
-uint32_t take_flush_stamp() {
-    return stamp.fetch_add(1);
+CpuCounters& counters() {
+    return cpu_counters[current_cpu.raw()];
 }
-void flush_stale(uint32_t since, uint64_t cpus) {
+CpuCounters& counters_of(CpuId cpu) {
+    return cpu_counters[cpu.raw()];
+}
+
+FlushEpoch take_flush_stamp() {
+    return flush_clock.take_stamp();
+}
+void flush_stale(FlushEpoch stamp) {
     bool any = false;
     for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
-        if (((cpus >> cpu) & 1) == 0 || since < flushed_up_to[cpu].load()) continue;
+        if (FlushClock::is_after(flushed_at[cpu].load(), stamp)) continue;
         flush_cpu(cpu);
         any = true;
     }
     if (any) ++machine().counts.stale_flushes;
 }
-void flush_tlb(uint64_t cpus) {
-    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
-        if (((cpus >> cpu) & 1) != 0) flush_cpu(cpu);
-    }
+void flush_tlb(const CpuMask& cpus) {
+    cpus.for_each([](CpuId cpu) { flush_cpu(cpu.raw()); });
     ++machine().counts.full_flushes;
 }
-void flush_tlb_page(uint64_t cpus, GuestVa page) {
-    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
-        if (((cpus >> cpu) & 1) == 0) continue;
+void flush_tlb_page(const CpuMask& cpus, GuestVa page) {
+    cpus.for_each([page](CpuId cpu) {
         const std::lock_guard guard(tlb_mutex);
-        tlb().forget_page(cpu, page.raw());
-    }
+        tlb().forget_page(cpu.raw(), page.raw());
+    });
     ++machine().counts.page_flushes;
 }
+void flush_this_cpu() {
+    flush_cpu(current_cpu.raw());
+    ++machine().counts.full_flushes;
+}
+void flush_page_on_this_cpu(GuestVa page) {
+    flush_tlb_page(CpuMask(current_cpu), page);
+}
+void wait_for_all_cpus() {}
 void console_device_write(std::string_view) {}
 
 }  // namespace torii

@@ -9,6 +9,7 @@
 #include "core/domain/domain.h"
 #include "core/domain/time.h"
 #include "fakes/fake_machine.h"
+#include "fakes/fake_tlb.h"
 #include "port/context.h"
 #include "port/guest_memory.h"
 #include "port/machine.h"
@@ -97,7 +98,7 @@ bool exchange_in_guest(uint64_t address, uint64_t expected, uint64_t desired, ui
 
 void load_address_space(const Vcpu& vcpu) {
     if (current_vcpu() != &vcpu) return;
-    flush_tlb(uint64_t{1} << this_cpu().raw());
+    flush_this_cpu();
 }
 void load_gdt(const Vcpu&) {}
 void load_ldt(const Vcpu&) {}
@@ -159,7 +160,7 @@ void destroy_vcpu_platform(Vcpu& vcpu) {
     delete vcpu.pv.registers;
 }
 void forget_vcpu_on_cpus(Vcpu& vcpu) {
-    flush_tlb(vcpu.domain->dirty_cpus.load());
+    flush_tlb(vcpu.domain->dirty_cpus);
 }
 void switch_context(Vcpu*, Vcpu*) {}
 SchedUnit& idle_unit() {

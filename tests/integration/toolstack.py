@@ -117,9 +117,8 @@ class ToriiToolstack(Toolstack):
         return [row["name"] for row in self.rows("list --active") if row["domid"] != 0]
 
     def rows(self, command):
-        """What a command answers with --json."""
-        text = self.shell.run(f"torii --json {command}", GUEST_DEADLINE)
-        return json.loads(text[min(text.index(mark) for mark in "[{" if mark in text):])
+        """What a command that only asks answers with --json."""
+        return self.shell.answer(f"torii --json {command}", GUEST_DEADLINE)
 
     def console(self, name):
         return self.shell.console(f"torii console {name}", name, GUEST_DEADLINE)

@@ -22,9 +22,7 @@ constexpr uint64_t kRipAfterSyscall = 0x401002;
     return true;
 }();
 
-void start_counting(unsigned cpu) {
-    if (cpu_counters[cpu] == nullptr) cpu_counters[cpu] = new CpuCounters{};
-}
+void start_counting(unsigned cpu) {}
 
 }  // namespace
 
@@ -32,7 +30,8 @@ HostedDomain::HostedDomain(uint16_t id, unsigned cpu, bool privileged, uint32_t 
                            const DomainLimits& limits)
     : CallDomain(id, privileged, limits, frames), cpu_(cpu) {
     start_counting(cpu);
-    domain().dirty_cpus = uint64_t{1} << cpu;
+    domain().dirty_cpus.clear();
+    domain().dirty_cpus.add(CpuId(cpu));
     vcpu().entry.kernel_cr3 = address_of(vcpu().pv.kernel_root).raw();
     for (uint32_t i = 0; i < frames; ++i)
         clear(mfn(i));
@@ -41,7 +40,8 @@ HostedDomain::HostedDomain(uint16_t id, unsigned cpu, bool privileged, uint32_t 
 HostedDomain::HostedDomain(Domain& built, unsigned cpu, std::vector<Mfn> tables)
     : CallDomain(built, std::move(tables)), cpu_(cpu) {
     start_counting(cpu);
-    domain().dirty_cpus = uint64_t{1} << cpu;
+    domain().dirty_cpus.clear();
+    domain().dirty_cpus.add(CpuId(cpu));
 }
 
 void HostedDomain::clear(Mfn mfn) const {

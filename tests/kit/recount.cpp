@@ -240,7 +240,7 @@ private:
 
     void check_undo_list(Domain& domain) {
         std::set<uint32_t> seen;
-        for (uint32_t at = domain.undo_first; at != 0; at = frame_at(Mfn(at)).flush_stamp) {
+        for (uint32_t at = domain.undo_first; at != 0; at = frame_at(Mfn(at)).stamp()) {
             if (!seen.insert(at).second) return find(Mfn(at), "twice in the undo list");
             const Frame& frame = frame_at(Mfn(at));
             if (!frame.type_word().partial() || frame.owner() != domain.id)

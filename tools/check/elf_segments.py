@@ -20,6 +20,8 @@ RESIDENT_LIMIT = 300 * 1024
 WRITE, EXECUTE, PT_LOAD = 2, 1, 1
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
 CONSTRUCTORS = re.compile(r"^\.(?:init_array|ctors|preinit_array)")
+# They refer to boot code or boot data on purpose, while it is there.
+RUNS_AT_BOOT = re.compile(r"boot_main|run(Ev|\()|release_boot_memory|build_address_space|start_other_cpus|route_isa_interrupt|set_trampoline")
 BOOT_SECTION = re.compile(r"^\.boot")
 # What saves, restores or resets a guest's floating-point state is the hypervisor's business; computing with it is not.
 STATE_INSTRUCTIONS = re.compile(r"^(?:fxsave|fxrstor|xsave|xrstor|xgetbv|xsetbv|ldmxcsr|stmxcsr|fninit|fnclex|fwait|fnstsw)")
@@ -33,6 +35,7 @@ class Section:
 
     name: str
     flags: int
+    address: int
     size: int
 
 
@@ -68,10 +71,10 @@ def read_image(path):
     for index in range(section_count):
         at = section_offset + index * section_size
         fields = struct.unpack_from("<IIQQQQIIQQ" if wide else "<IIIIIIIIII", data, at)
-        raw.append((fields[0], fields[2], fields[4], fields[5]))
-    names = raw[names_index][2] if raw else 0
-    sections = [Section(data[names + name:data.index(b"\0", names + name)].decode(), flags, size)
-                for name, flags, _, size in raw]
+        raw.append((fields[0], fields[2], fields[3], fields[4], fields[5]))
+    names = raw[names_index][3] if raw else 0
+    sections = [Section(data[names + name:data.index(b"\0", names + name)].decode(), flags, address, size)
+                for name, flags, address, _, size in raw]
     return Image(path, wide, segments, sections)
 
 
@@ -103,9 +106,29 @@ def floating_point(path, section):
             yield f"{function}: {match.group(1)} {match.group(2)}"
 
 
+def boot_references(image):
+    """Resident functions that refer to code that is given back after boot, but for those that run before that."""
+    boot = [section for section in image.sections if BOOT_SECTION.match(section.name) and section.size and section.address]
+    if not boot or all(section.name != ".text" for section in image.sections):
+        return
+    start, end = min(section.address for section in boot), max(section.address + section.size for section in boot)
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-j", ".text", str(image.path)], stdout=subprocess.PIPE,
+                             text=True, check=True).stdout
+    function = "?"
+    for line in listing.splitlines():
+        label = re.match(r"^[0-9a-f]+ <(.+)>:$", line)
+        if label:
+            function = label.group(1)
+            continue
+        text = line.partition(":")[2]
+        for address in re.findall(r"\b(?:0x)?([0-9a-f]{6,16})\b", text):
+            if start <= int(address, 16) < end and not RUNS_AT_BOOT.search(function):
+                yield f"{function} stays resident but refers to boot memory: {' '.join(text.split())}"
+
+
 def check(image):
     """All findings about an image."""
-    findings = []
+    findings = list(boot_references(image))
     for index, flags in enumerate(image.segments):
         if flags & WRITE and flags & EXECUTE:
             findings.append(f"segment {index} is writable and executable")

@@ -122,6 +122,14 @@ class ElfSegments(Tree):
     def test_state_instructions_are_allowed(self):
         self.assertEqual(self.image('char area[512]; void _start(void) { asm("fninit; fxsave area; ldmxcsr area"); }'), [])
 
+    def test_reference_to_boot_code(self):
+        boot = '__attribute__((noinline, section(".boot_text"))) int once(int n) { asm(""); return n + 1; } '
+        findings = self.image(boot + "int _start(int n) { return once(n) * 2; }", "-mgeneral-regs-only")
+        self.assertEqual(len(findings), 1)
+        self.assertIn("_start stays resident but refers to boot memory", findings[0])
+        self.assertEqual(self.image(boot + "int boot_main(int n) { return once(n) * 2; } void _start(void) { }",
+                                    "-mgeneral-regs-only"), [])
+
     def test_sse(self):
         findings = self.image("double state; void _start(void) { state *= 2; }")
         self.assertIn("floating point in _start", findings[0])

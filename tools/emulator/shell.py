@@ -1,7 +1,9 @@
 """Runs commands in a shell at the other end of a machine's serial line."""
 
+import base64
 import contextlib
 import itertools
+import json
 import re
 import time
 
@@ -54,6 +56,17 @@ class Shell:
         if code != 0:
             raise MachineFailure(f"In {self.what}, `{command}` ended with code {code} and said: {output.strip()}")
         return output
+
+    def answer(self, command, time_limit=60):
+        """What a command that only asks says in JSON. Kernel and hypervisor write to the same serial line, at any time: so the answer
+        comes in one word, and is asked for again when something got into that."""
+        text = ""
+        for _ in range(3):
+            text = self.run(f"{command} | base64 -w 0; echo", time_limit)
+            for word in text.split():
+                with contextlib.suppress(ValueError):
+                    return json.loads(base64.b64decode(word, validate=True))
+        raise MachineFailure(f"In {self.what}, `{command}` answered nothing that can be read: {text.strip()}")
 
     @contextlib.contextmanager
     def console(self, command, name, time_limit=60):

@@ -1,32 +1,25 @@
 #include "core/call/counters.h"
 
+#include "port/machine.h"
+
 namespace torii {
-namespace {
-
-constinit CpuCounters boot_cpu_counters{};
-
-}  // namespace
-
-constinit CpuCounters* cpu_counters[kMostCountedCpus] = {&boot_cpu_counters};
-
 CpuCounters total_counters() {
     CpuCounters total{};
-    for (const CpuCounters* cpu : cpu_counters) {
-        if (cpu == nullptr) continue;
+    for (unsigned id = 0; id < cpu_count(); ++id) {
+        const CpuCounters& cpu = counters_of(CpuId(id));
         for (unsigned i = 0; i < kCountedHypercalls; ++i)
-            total.hypercalls[i] += cpu->hypercalls[i];
+            total.hypercalls[i] += cpu.hypercalls[i];
         for (unsigned i = 0; i < kCountedTraps; ++i)
-            total.traps[i] += cpu->traps[i];
+            total.traps[i] += cpu.traps[i];
         for (unsigned i = 0; i < kEventKinds; ++i)
-            total.events[i] += cpu->events[i];
+            total.events[i] += cpu.events[i];
     }
     return total;
 }
 
 void reset_counters() {
-    for (CpuCounters* cpu : cpu_counters) {
-        if (cpu != nullptr) *cpu = CpuCounters{};
-    }
+    for (unsigned id = 0; id < cpu_count(); ++id)
+        counters_of(CpuId(id)) = CpuCounters{};
 }
 
 const char* name_of(EventKind kind) {

@@ -7,13 +7,12 @@
 
 #include <cstdint>
 
-#include "port/machine.h"
+#include "base/ids.h"
 
 namespace torii {
 
 inline constexpr unsigned kCountedHypercalls = 64;  // the hypercall table's size: a power of two
 inline constexpr unsigned kCountedTraps = 32;
-inline constexpr unsigned kMostCountedCpus = 64;
 
 enum class EventKind : uint8_t {
     kMulticallEntry,        // a call inside a batch
@@ -38,12 +37,10 @@ struct CpuCounters {
     uint64_t events[kEventKinds];
 };
 
-// Slot of each CPU; the boot CPU's exists from the start, the others' from when they are brought up.
-extern CpuCounters* cpu_counters[kMostCountedCpus];
+// The calling CPU's, and that of one that runs. Defined by the platform.
+[[nodiscard]] CpuCounters& counters();
+[[nodiscard]] CpuCounters& counters_of(CpuId cpu);
 
-[[nodiscard]] inline CpuCounters& counters() {
-    return *cpu_counters[this_cpu().raw()];
-}
 inline void count_event(EventKind kind) {
     ++counters().events[static_cast<unsigned>(kind)];
 }

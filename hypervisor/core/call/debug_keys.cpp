@@ -46,7 +46,9 @@ void show_counters() {
 void handle_debug_key(char key) {
     switch (key) {
         case 'h':
-            log(LogLevel::kInfo, "keys: h this list, m memory, p counters, P counters to zero, q domains");
+            log(LogLevel::kInfo,
+                "keys: h this list, m memory, p counters, P counters to zero, q domains, C crash, W hang "
+                "this CPU");
             break;
         case 'm':
             show_memory();
@@ -60,6 +62,12 @@ void handle_debug_key(char key) {
         case 'q':
             show_domains();
             break;
+        case 'C':
+            BUG("asked for by debug key");
+        case 'W':  // for the watchdog to find
+            log(LogLevel::kWarning, "this CPU hangs from here on");
+            for (;;)
+                asm volatile("");
         default:
             log(LogLevel::kInfo, "no debug key {x}; 'h' lists them",
                 static_cast<uint32_t>(static_cast<unsigned char>(key)));

@@ -186,7 +186,7 @@ void unmap_chunk(Vcpu& vcpu, NamedDomain& granters, std::span<Element> elements)
         elements[i].status = raw(begin_unmap(vcpu, granters, request_of(elements[i]), endings[i]));
         flush = flush || (endings[i].parts & GrantMapping::kHost) != 0;
     }
-    if (flush) flush_tlb(caller.dirty_cpus.load(std::memory_order_seq_cst));
+    if (flush) flush_tlb(caller.dirty_cpus);
     for (size_t i = 0; i < elements.size(); ++i)
         finish_unmap(caller, granters, endings[i]);
 }

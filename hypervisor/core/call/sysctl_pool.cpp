@@ -217,9 +217,8 @@ CallResult scheduler_settings(SysctlCall& call) {
         case abi::SysctlSchedulerCommand::kPutinfo:
             TRY(check_ratelimit(request.u.sched_credit2.ratelimit_us));
             pool->shortest_run = request.u.sched_credit2.ratelimit_us * kMicrosecond;
-            pool->cpus.for_each([pool](CpuId cpu) {
-                cpu_scheduler(cpu).queue.set_shortest_run(pool->shortest_run);
-            });
+            pool->cpus.for_each(
+                [pool](CpuId cpu) { cpu_scheduler(cpu).queue.set_shortest_run(pool->shortest_run); });
             return 0;
     }
     return Errno::kEINVAL;

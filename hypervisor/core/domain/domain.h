@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/bounded_index.h"
+#include "base/cpu_mask.h"
 #include "base/format.h"
 #include "base/frame.h"
 #include "base/ids.h"
@@ -79,7 +80,7 @@ struct Domain {
     DomainWatchdogs watchdogs{*this};  // under control_lock
     IoRights io;
     uint64_t vm_assist = 0;
-    std::atomic<uint64_t> dirty_cpus{0};  // CPUs below 64 that may hold translations of this domain
+    CpuMask dirty_cpus;  // CPUs that may hold translations of this domain
     Nanoseconds created_at = 0;
     int64_t time_offset_seconds = 0;
     uint32_t address_size = 64;

@@ -1,10 +1,15 @@
 // Which domains there are. Ids 0 to 0x7fef, two levels, the second made as needed.
+//
+// Looking up takes no lock, since domains that have nothing else in common meet here. A pointer that was read
+// is used at once, to take a reference that is still there to be taken; who unregisters a domain waits until
+// nobody can be about to do that any more.
 #include "core/domain/registry.h"
 
 #include <torii/abi/domid.h>
 
 #include "core/domain/domain.h"
 #include "core/memory/heap.h"
+#include "port/machine.h"
 
 namespace torii {
 namespace {
@@ -19,8 +24,7 @@ public:
     Result<> add(Domain& domain) {
         const unsigned id = domain.id.raw();
         if (id >= abi::kDomIdFirstReserved) return Errno::kEINVAL;
-        // The page is made before the lock, which is the innermost but one, is taken; most of the time it
-        // isn't needed.
+        // The page is made before the lock is taken, and given back when it isn't needed.
         void* fresh = nullptr;
         if (!has_page(id)) fresh = TRY(heap_allocate(kPageSize));
         const bool added = place(domain, fresh);
@@ -30,46 +34,46 @@ public:
     }
 
     void remove(Domain& domain) {
-        const LockGuard guard(lock_);
-        pages_[domain.id.raw() / kPerPage][domain.id.raw() % kPerPage] = nullptr;
+        pages_[domain.id.raw() / kPerPage].load()[domain.id.raw() % kPerPage].store(nullptr);
+        wait_for_all_cpus();
     }
 
     Domain* find(DomId id) {
         if (id.raw() >= abi::kDomIdFirstReserved) return nullptr;
-        const LockGuard guard(lock_);
-        Domain** const page = pages_[id.raw() / kPerPage];
-        return page == nullptr ? nullptr : take(page[id.raw() % kPerPage]);
+        Slot* const page = pages_[bounded(id.raw() / kPerPage, kPages)].load(std::memory_order_acquire);
+        return page == nullptr ? nullptr : take(page[id.raw() % kPerPage].load(std::memory_order_acquire));
     }
 
     Domain* next(DomId from) {
-        const LockGuard guard(lock_);
         for (unsigned id = from.raw(); id < abi::kDomIdFirstReserved; ++id) {
-            Domain** const page = pages_[id / kPerPage];
+            Slot* const page = pages_[bounded(id / kPerPage, kPages)].load(std::memory_order_acquire);
             if (page == nullptr) {
                 id |= kPerPage - 1;
                 continue;
             }
-            if (Domain* const domain = take(page[id % kPerPage]); domain != nullptr) return domain;
+            if (Domain* const domain = take(page[id % kPerPage].load(std::memory_order_acquire));
+                domain != nullptr)
+                return domain;
         }
         return nullptr;
     }
 
 private:
-    bool has_page(unsigned id) {
-        const LockGuard guard(lock_);
-        return pages_[id / kPerPage] != nullptr;
-    }
+    using Slot = std::atomic<Domain*>;
+    bool has_page(unsigned id) { return pages_[id / kPerPage].load(std::memory_order_relaxed) != nullptr; }
     // Uses up `fresh` where there is no page yet. False: the id is taken.
     bool place(Domain& domain, void*& fresh) {
         const unsigned id = domain.id.raw();
         const LockGuard guard(lock_);
-        Domain**& page = pages_[id / kPerPage];
+        Slot* page = pages_[id / kPerPage].load(std::memory_order_relaxed);
         if (page == nullptr) {
-            page = static_cast<Domain**>(fresh);
+            page = static_cast<Slot*>(fresh);  // zeroed, as all of the heap's memory
+            pages_[id / kPerPage].store(page, std::memory_order_release);
             fresh = nullptr;
         }
-        if (page[id % kPerPage] != nullptr) return false;
-        page[id % kPerPage] = &domain;
+        Slot& slot = page[id % kPerPage];
+        if (slot.load(std::memory_order_relaxed) != nullptr) return false;
+        slot.store(&domain, std::memory_order_release);
         return true;
     }
 
@@ -83,8 +87,8 @@ private:
         return domain;
     }
 
-    Spinlock lock_{LockRank::kDomainList};
-    Domain** pages_[kPages]{};
+    Spinlock lock_{LockRank::kDomainList};  // one domain is entered at a time
+    std::atomic<Slot*> pages_[kPages]{};
 };
 
 constinit Registry registry;

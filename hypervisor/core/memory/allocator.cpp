@@ -183,7 +183,7 @@ Result<Mfn> allocate_frames(unsigned order, AllocationWish wish) {
     }
     for (uint64_t i = 0; i < (uint64_t{1} << order); ++i) {
         // The former owner's translations of the frame go before the next owner comes.
-        flush_stale(frame_at(block + i).flush_stamp, ~uint64_t{0});
+        flush_stale(frame_at(block + i).stamp());
         if (dirty && !wish.keep_content) zero_frame(block + i);
     }
     return block;

@@ -42,10 +42,12 @@ bool get_writable(Frame& frame) {
         const TypeWord word{seen};
         TypeWord next{};
         if (word.type() == FrameType::kWritable) [[likely]] {
+            if (word.count() >= TypeWord::kMostCount) return false;
             next = TypeWord{seen + 1};
         } else if (word.count() == 0 && !word.partial() && !word.validated()) {
-            // Translations through a former page table are stale as well.
-            if (is_page_table(word.type())) flush_stale(frame.flush_stamp, ~uint64_t{0});
+            // Translations through a former page table are stale as well. If it was one again in the
+            // meantime, its word has another stamp, and the exchange fails.
+            if (is_page_table(word.type())) flush_stale(frame.stamp());
             next = TypeWord::of(FrameType::kWritable, 1, 0);
         } else {
             return false;
@@ -66,7 +68,7 @@ void put_writable(Frame& frame) {
     do {
         const TypeWord word{seen};
         BUG_ON(word.count() == 0 || word.type() != FrameType::kWritable);
-        if (word.count() == 1) frame.flush_stamp = take_flush_stamp();
+        if (word.count() == 1) frame.set_stamp(take_flush_stamp());
     } while (!frame.type.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,
                                                std::memory_order_relaxed));
 }

@@ -27,6 +27,7 @@
 #include "base/frame.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/flush_clock.h"
 
 namespace torii {
 
@@ -42,11 +43,17 @@ inline constexpr DomId kOwnerXen{0x7ff2};   // the hypervisor's own
 inline constexpr DomId kOwnerNone{0x7ff4};  // free
 
 struct TypeWord {
-    static constexpr uint64_t kCountMask = (uint64_t{1} << 48) - 1;
+    static constexpr uint64_t kCountMask = (uint64_t{1} << 32) - 1;
+    static constexpr uint64_t kMostCount =
+        kCountMask - 0xffff;  // no guest gets beyond; room for references within a call
     static constexpr uint64_t kPinned = uint64_t{1} << 60;
     static constexpr uint64_t kValidated = uint64_t{1} << 59;
     static constexpr uint64_t kPartial = uint64_t{1} << 58;
     static constexpr unsigned kTypeShift = 61;
+    // Of a table that was given up, while nothing has come after it: low bits of its flush stamp, so that a
+    // word that was read before a flush isn't taken for one of a later life.
+    static constexpr unsigned kStampShift = 32;
+    static constexpr uint64_t kStampMask = ((uint64_t{1} << 58) - 1) & ~kCountMask;
 
     uint64_t raw;
 
@@ -57,6 +64,9 @@ struct TypeWord {
     [[nodiscard]] constexpr bool partial() const { return (raw & kPartial) != 0; }
     static constexpr TypeWord of(FrameType type, uint64_t count, uint64_t flags) {
         return TypeWord{(static_cast<uint64_t>(type) << kTypeShift) | count | flags};
+    }
+    static constexpr TypeWord given_up(FrameType type, FlushEpoch stamp) {
+        return of(type, 0, (uint64_t{stamp} << kStampShift) & kStampMask);
     }
 };
 
@@ -71,11 +81,13 @@ struct Frame {
     std::atomic<uint64_t> type{0};
     uint32_t next = 0;
     uint32_t previous = 0;
-    uint32_t flush_stamp = 0;        // when the last dangerous translation may have been used
+    std::atomic<FlushEpoch> flush_stamp{0};  // when the last dangerous translation may have been used
     uint16_t owner_raw = 0;          // a domain id or one of the owners above; changes only at count zero
     uint16_t validated_entries = 0;  // partial(k): k. On a free frame: the order of the block it heads
 
     [[nodiscard]] DomId owner() const { return DomId(owner_raw); }
+    [[nodiscard]] FlushEpoch stamp() const { return flush_stamp.load(std::memory_order_relaxed); }
+    void set_stamp(FlushEpoch stamp) { flush_stamp.store(stamp, std::memory_order_relaxed); }
     [[nodiscard]] TypeWord type_word() const { return TypeWord{type.load(std::memory_order_relaxed)}; }
     [[nodiscard]] uint64_t references() const {
         return count.load(std::memory_order_relaxed) & CountWord::kCountMask;

@@ -38,7 +38,7 @@ public:
         Frame& slab = frame_at(Mfn(room));
         auto* const object = reinterpret_cast<FreeObject*>(slab.type.load(std::memory_order_relaxed));
         slab.type.store(reinterpret_cast<uint64_t>(object->next), std::memory_order_relaxed);
-        ++slab.flush_stamp;
+        slab.set_stamp(slab.stamp() + 1);
         if (object->next == nullptr) unlink(slab, shift);
         memset(static_cast<void*>(object), 0, size_t{1} << shift);
         return static_cast<void*>(object);
@@ -54,7 +54,8 @@ public:
             object->next = first;
             slab.type.store(reinterpret_cast<uint64_t>(object), std::memory_order_relaxed);
             if (first == nullptr) link(slab, shift);
-            if (--slab.flush_stamp == 0) {
+            slab.set_stamp(slab.stamp() - 1);
+            if (slab.stamp() == 0) {
                 unlink(slab, shift);
                 emptied = mfn_of(slab);
                 frames_.fetch_sub(1, std::memory_order_relaxed);
@@ -106,7 +107,7 @@ private:
         }
         Frame& slab = frame_at(mfn);
         slab.type.store(reinterpret_cast<uint64_t>(first), std::memory_order_relaxed);
-        slab.flush_stamp = 0;
+        slab.set_stamp(0);
         link(slab, shift);
         return {};
     }

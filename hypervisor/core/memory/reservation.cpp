@@ -6,8 +6,6 @@
 namespace torii {
 namespace {
 
-constexpr uint64_t kAllCpus = ~uint64_t{0};
-
 // --- the list, under its domain's page_list_lock. `next` ends with zero; `previous` of the first frame is
 // the last one. ---
 
@@ -79,7 +77,7 @@ void adopt(Domain& domain, Frame& frame) {
 void free_frame_of_domain(Frame& frame) {
     const Mfn mfn = mfn_of(frame);
     m2p_clear(mfn);
-    frame.flush_stamp = take_flush_stamp();
+    frame.set_stamp(take_flush_stamp());
     free_frames(mfn, 0, true);
 }
 
@@ -94,7 +92,7 @@ Result<Mfn> allocate_domain_frames(Domain& domain, unsigned order, AllocationWis
     }
     const Mfn first = TRY(allocate_frames(order, wish));
     for (uint64_t i = 0; i < count; ++i)
-        flush_stale(frame_at(first + i).flush_stamp, kAllCpus);
+        flush_stale(frame_at(first + i).stamp());
 
     LockGuard guard(domain.page_list_lock);
     const Result<> room = check_room(domain, count);
@@ -127,7 +125,7 @@ Result<> give_up_frame(Domain& domain, Mfn mfn) {
 Result<Mfn> allocate_shared_frame(Domain& domain) {
     const Mfn mfn = TRY(allocate_frames(0, {.directly_mapped = true}));
     Frame& frame = frame_at(mfn);
-    flush_stale(frame.flush_stamp, kAllCpus);
+    flush_stale(frame.stamp());
     LockGuard guard(domain.page_list_lock);
     if (domain.life.load(std::memory_order_relaxed) >= Life::kDying) {
         guard.unlock();
@@ -197,14 +195,14 @@ Result<> steal_frame(Domain& domain, Mfn mfn) {
         unlink(domain, frame);
         --domain.frame_count;
     }
-    frame.flush_stamp = take_flush_stamp();
+    frame.set_stamp(take_flush_stamp());
     return {};
 }
 
 Result<> assign_frame(Domain& domain, Mfn mfn, bool limit_applies) {
     Frame& frame = frame_at(mfn);
     BUG_ON(frame.count.load(std::memory_order_relaxed) != 0);
-    flush_stale(frame.flush_stamp, kAllCpus);
+    flush_stale(frame.stamp());
     const LockGuard guard(domain.page_list_lock);
     const Result<> room = check_room(domain, 1);
     if (room.error() == Errno::kESRCH || (limit_applies && !room.ok())) return room.error();

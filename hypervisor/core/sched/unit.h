@@ -140,12 +140,12 @@ private:
     };
 
     std::atomic<CpuPool*> pool_{&first_cpu_pool};
-    bool counted_ = false;                   // in pool_->domains; the pools' lock
+    bool counted_ = false;                    // in pool_->domains; the pools' lock
     std::atomic<SchedUnit*> first_{nullptr};  // all of them; grows only
     std::atomic<uint32_t> units_{0};
     std::atomic<uint32_t> weight_{kDefaultWeight};
     std::atomic<uint32_t> cap_{0};
-    std::atomic<int64_t> budget_{0};  // may fall below zero: then the next filling is that much smaller
+    std::atomic<int64_t> budget_{0};    // may fall below zero: then the next filling is that much smaller
     std::atomic<bool> filling_{false};  // refill_ is set, or about to be
     Refill refill_{*this};
 };

@@ -3,10 +3,14 @@
 #include <cstring>
 
 #include "arch/x86/pv/page_type.h"
+#include "base/cpu_mask.h"
 #include "base/log.h"
 #include "port/frames.h"
 
 namespace torii::hw {
+
+constinit PowerRegisters power_registers;
+
 namespace {
 
 // Tables lie in memory that the firmware keeps, which need not be aligned and may lie above the direct map.
@@ -36,7 +40,6 @@ constexpr uint32_t kMadt = 0x43495041;  // "APIC"
 constexpr uint32_t kFadt = 0x50434146;  // "FACP"
 
 constinit uint64_t madt = 0;
-constinit PowerRegisters power;
 
 uint64_t search_rsdp(uint64_t from, uint64_t to) {
     for (uint64_t at = from; at < to; at += 16) {
@@ -48,13 +51,13 @@ uint64_t search_rsdp(uint64_t from, uint64_t to) {
 
 void read_fadt(uint64_t table, uint32_t length) {
     if (length < 72) return;
-    power.control_a = static_cast<uint16_t>(Physical::read<uint32_t>(table + 64));
-    power.control_b = static_cast<uint16_t>(Physical::read<uint32_t>(table + 68));
+    power_registers.control_a = static_cast<uint16_t>(Physical::read<uint32_t>(table + 64));
+    power_registers.control_b = static_cast<uint16_t>(Physical::read<uint32_t>(table + 68));
     constexpr uint32_t kResetSupported = 1u << 10;
     if (length >= 129 && (Physical::read<uint32_t>(table + 112) & kResetSupported) != 0 &&
         Physical::read<uint8_t>(table + 116) == 1) {
-        power.reset_port = static_cast<uint16_t>(Physical::read<uint64_t>(table + 120));
-        power.reset_value = Physical::read<uint8_t>(table + 128);
+        power_registers.reset_port = static_cast<uint16_t>(Physical::read<uint64_t>(table + 120));
+        power_registers.reset_value = Physical::read<uint8_t>(table + 128);
     }
 }
 
@@ -123,27 +126,40 @@ InterruptRoute find_isa_route(unsigned irq) {
     return route;
 }
 
-unsigned find_processors(std::span<uint32_t> apic_ids) {
+namespace {
+
+template <class Visit>
+void each_processor(Visit&& visit) {
     constexpr uint8_t kLocalApic = 0, kLocalX2Apic = 9;
     constexpr uint32_t kEnabled = 1;
-    unsigned count = 0;
     each_madt_entry([&](uint8_t type, uint64_t at) {
-        if ((type != kLocalApic && type != kLocalX2Apic) || count == apic_ids.size()) return;
+        if (type != kLocalApic && type != kLocalX2Apic) return;
         const bool wide = type == kLocalX2Apic;
         if ((Physical::read<uint32_t>(at + (wide ? 8 : 4)) & kEnabled) == 0) return;
-        apic_ids[count++] = wide ? Physical::read<uint32_t>(at + 4) : Physical::read<uint8_t>(at + 3);
+        visit(wide ? Physical::read<uint32_t>(at + 4) : Physical::read<uint8_t>(at + 3));
     });
-    return count;
+}
+
+}  // namespace
+
+unsigned count_processors() {
+    unsigned count = 0;
+    each_processor([&](uint32_t) { ++count; });
+    return count < kMostCpus ? count : kMostCpus;
+}
+
+uint32_t processor_apic_id(unsigned index) {
+    uint32_t found = 0;
+    each_processor([&](uint32_t apic_id) {
+        if (index-- == 0) found = apic_id;
+    });
+    return found;
 }
 
 void reserve_io_apics() {
     each_madt_entry([](uint8_t type, uint64_t at) {
         if (type == 1) pv::reserve_io_frame(frame_of(MachineAddr(Physical::read<uint32_t>(at + 4))));
     });
-}
-
-const PowerRegisters& power_registers() {
-    return power;
 }
 
 }  // namespace torii::hw

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "base/frame.h"
 
@@ -18,8 +17,9 @@ struct InterruptRoute {
 // Finds the tables; 0 searches the BIOS areas.
 void acpi_start(MachineAddr rsdp);
 [[nodiscard]] InterruptRoute find_isa_route(unsigned irq);
-// Local APIC ids of the CPUs that firmware enabled, as many as fit; how many that are.
-[[nodiscard]] unsigned find_processors(std::span<uint32_t> apic_ids);
+// The CPUs that firmware enabled: how many, and the local APIC id of each.
+[[nodiscard]] unsigned count_processors();
+[[nodiscard]] uint32_t processor_apic_id(unsigned index);
 // All IO-APICs belong to the hypervisor: their frames are closed to dom0.
 void reserve_io_apics();
 
@@ -29,6 +29,6 @@ struct PowerRegisters {
     uint16_t reset_port = 0;
     uint8_t reset_value = 0;
 };
-[[nodiscard]] const PowerRegisters& power_registers();
+extern PowerRegisters power_registers;  // read by acpi_start()
 
 }  // namespace torii::hw

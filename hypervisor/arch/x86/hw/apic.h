@@ -8,8 +8,8 @@
 namespace torii::hw {
 
 inline constexpr unsigned kVectorTimer = 0xf0;
-inline constexpr unsigned kVectorPoke = 0xf1;   // another CPU wants this one to look at its work
-inline constexpr unsigned kVectorFlush = 0xf2;  // another CPU waits for this one to flush
+inline constexpr unsigned kVectorPoke = 0xf1;     // another CPU wants this one to look at its work
+inline constexpr unsigned kVectorRequest = 0xf2;  // another CPU waits for this one to do something (smp.h)
 inline constexpr unsigned kVectorSerial = 0x40;
 inline constexpr unsigned kVectorSpurious = 0xff;
 
@@ -17,6 +17,7 @@ void apic_start();  // finds it, switches the legacy interrupt controllers off, 
 void apic_enable_this_cpu();
 void apic_end_of_interrupt();
 void apic_set_timer(Nanoseconds delay);  // one-shot from now; 0 stops it
+[[nodiscard]] bool apic_reaches(uint32_t apic_id);
 void apic_send(uint32_t apic_id, unsigned vector);
 void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);

@@ -88,7 +88,7 @@ void save_state(Vcpu& vcpu) {
 }
 
 void run_on(CpuLocal& cpu, uint64_t cr3, bool kernel_mode) {
-    hw::write_cr3(cr3);
+    hw::load_cr3(cpu, cr3);
     if (hw::speculation.isolate_guests) [[unlikely]]
         hw::choose_guest_view(cpu, cr3, kernel_mode);
 }
@@ -126,8 +126,8 @@ void leave_last_vcpu(CpuLocal& cpu) {
     save_state(vcpu);
     cpu.last_loaded = nullptr;
     run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
-    hw::note_flush(cpu);
-    vcpu.domain->dirty_cpus.fetch_and(~(uint64_t{1} << cpu.id.raw()));
+    cpu.holds_translations.store(false, std::memory_order_release);
+    vcpu.domain->dirty_cpus.remove(cpu.id);
 }
 
 }  // namespace
@@ -145,12 +145,14 @@ void switch_context(Vcpu* from, Vcpu* to) {
     // With one CPU, idle leaves the last vCPU's registers where they are; they are saved when another one
     // comes. With more, another CPU may ask for them.
     if (to == nullptr && cpu_count() != 1) leave_last_vcpu(cpu);
-    if (to != nullptr && cpu.last_loaded != to) {
-        if (cpu.last_loaded != nullptr) save_state(*cpu.last_loaded);
+    if (Vcpu* const last = cpu.last_loaded; to != nullptr && last != to) {
+        if (last != nullptr) save_state(*last);
         hw::wipe_entry_stacks(cpu, to);
         hw::barrier_between(cpu, *to);
         cpu.last_loaded = to;
         load_state(*to);
+        // Its tables are loaded no longer, and what was remembered of them went with that.
+        if (last != nullptr && last->domain != to->domain) last->domain->dirty_cpus.remove(cpu.id);
     }
     uint64_t* const save = from != nullptr ? &from->pv.stack_pointer : &cpu.idle_stack_pointer;
     const uint64_t load = to != nullptr ? to->pv.stack_pointer : cpu.idle_stack_pointer;
@@ -213,12 +215,12 @@ void poke(Vcpu& vcpu) {
 void load_address_space(const Vcpu& vcpu) {
     if (local().last_loaded != &vcpu) return;
     const uint64_t cr3 = vcpu.entry.in_kernel_mode != 0 ? vcpu.entry.kernel_cr3 : vcpu.entry.user_cr3;
-    // The mark comes before the first translation does.
-    const uint64_t cpu_bit = uint64_t{1} << this_cpu().raw();
-    std::atomic<uint64_t>& dirty = vcpu.domain->dirty_cpus;
-    if ((dirty.load(std::memory_order_relaxed) & cpu_bit) == 0) dirty.fetch_or(cpu_bit);
-    run_on(local(), cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
-    hw::note_flush(local());
+    // The marks come before the first translation does.
+    CpuLocal& cpu = local();
+    CpuMask& dirty = vcpu.domain->dirty_cpus;
+    if (!dirty.contains(cpu.id)) dirty.add(cpu.id);
+    if (!cpu.holds_translations.load(std::memory_order_relaxed)) cpu.holds_translations.store(true);
+    run_on(cpu, cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
 }
 
 void load_gdt(const Vcpu& vcpu) {

@@ -2,8 +2,6 @@
 
 #include <torii/abi/trap.h>
 
-#include <new>
-
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
@@ -103,6 +101,8 @@ void detect_features() {
     const CpuidResult basic = cpuid(1);
     const CpuidResult extended = cpuid(0x80000001);
     features.xsave = (basic.c & bit(26)) != 0;
+    features.x2apic = (basic.c & bit(21)) != 0;
+    features.tsc_deadline = (basic.c & bit(24)) != 0;
     features.no_execute = (extended.d & bit(20)) != 0;
     features.tsc_aux = (extended.d & bit(27)) != 0;
     features.large_1g = (extended.d & bit(26)) != 0;
@@ -139,7 +139,7 @@ uint64_t interrupt_table_address() {
 }
 
 void set_up_cpu(CpuId cpu) {
-    auto& me = *new (reinterpret_cast<void*>(area_of(cpu) + TORII_AREA_LOCAL)) CpuLocal;
+    auto& me = *reinterpret_cast<CpuLocal*>(area_of(cpu) + TORII_AREA_LOCAL);
     const uint64_t area = area_of(cpu);
     uint64_t cr4 = read_cr4() | kCr4Pge | kCr4OsFxsr | kCr4OsXmmExcept;
     if (features.xsave) cr4 |= kCr4OsXsave;

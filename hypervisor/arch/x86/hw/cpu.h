@@ -11,6 +11,8 @@ struct CpuFeatures {
     bool intel = false;
     bool no_execute = false;
     bool xsave = false;
+    bool x2apic = false;
+    bool tsc_deadline = false;
     bool fsgsbase = false;
     bool smep = false;
     bool umip = false;

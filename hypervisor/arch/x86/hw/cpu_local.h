@@ -5,7 +5,10 @@
 #include <cstdint>
 
 #include "arch/x86/hw/layout.h"
+#include "base/cpu_mask.h"
+#include "base/flush_clock.h"
 #include "base/ids.h"
+#include "core/call/counters.h"
 #include "core/domain/vcpu.h"
 
 namespace torii {
@@ -54,11 +57,17 @@ struct CpuLocal {
     const Domain* predictors_of = nullptr;  // who trained the branch predictors last
     CpuScheduler* scheduler = nullptr;      // with the CPU's timers
     std::atomic<bool> alive{false};         // runs, and takes requests
-    std::atomic<bool> flush_wanted{false};  // by another CPU
-    std::atomic<uint32_t> flushed_at{0};    // flush clock at the last full flush (port/machine.h)
-    bool reschedule = false;                // seen on the way out of the hypervisor
-    bool task_switched = false;             // CR0.TS as it is
+    // What other CPUs want of this one (smp.h), and when it last did it, in epochs of the flush clock.
+    std::atomic<uint32_t> requests{0};
+    std::atomic<FlushEpoch> flushed_at{0};        // everything but global translations
+    std::atomic<FlushEpoch> synchronised_at{0};   // global ones too, between two operations
+    std::atomic<bool> holds_translations{false};  // of guests; an idle CPU holds none
+    CpuMask asked;                                // scratch of flush_stale
+    CpuCounters* counters = nullptr;
+    bool reschedule = false;     // seen on the way out of the hypervisor
+    bool task_switched = false;  // CR0.TS as it is
     Nanoseconds timer_deadline = kNever;
+    std::atomic<uint32_t> heartbeat{0};  // watchdog.h
     TaskState task_state;
     uint64_t nmis = 0;
     uint64_t nmis_reported = 0;
@@ -87,8 +96,9 @@ static_assert(sizeof(StackTop) == 16);
 [[nodiscard]] inline CpuLocal& local() {
     return *my_stack_top().cpu;
 }
-// Records that the CPU has just flushed its TLB.
-void note_flush(CpuLocal& cpu);
+extern FlushClock flush_clock;
+// Loads CR3, which flushes, and notes when: `cpu` is the calling one.
+void load_cr3(CpuLocal& cpu, uint64_t cr3);
 [[nodiscard]] SchedUnit& idle_unit_of(CpuId cpu);
 
 [[nodiscard]] inline uint64_t area_of(CpuId cpu) {

@@ -179,7 +179,7 @@ private:
     Mfn cached_l1_{};
 };
 
-constinit Memory memory;
+[[gnu::section(".boot.bss")]] constinit Memory memory;
 constinit pv::Dom0Layout layout;
 
 void load_kernel(const image::ElfImage& kernel, const image::PvNotes& notes) {

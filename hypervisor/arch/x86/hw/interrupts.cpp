@@ -37,8 +37,8 @@ void handle_interrupt(unsigned vector) {
         case kVectorSerial:
             on_serial_input();
             return;
-        case kVectorFlush:
-            serve_flush_request();
+        case kVectorRequest:
+            serve_requests();
             return;
         case kVectorPoke:
             request_reschedule(local().id);
@@ -50,7 +50,7 @@ void handle_interrupt(unsigned vector) {
 
 // An NMI interrupts whoever holds the log's lock as well, so it only leaves a note.
 void note_nmi(const pv::GuestRegisters& registers) {
-    halt_if_stopping();
+    halt_if_stopping(registers);
     CpuLocal& cpu = local();
     cpu.nmi_rip = registers.rip;
     ++cpu.nmis;

@@ -29,53 +29,31 @@ uint64_t exchange_with_faults(uint64_t* place, uint64_t expected, uint64_t desir
 bool read_msr_with_faults(uint32_t msr, uint64_t* value);
 }
 
+namespace hw {
+
+constinit FlushClock flush_clock;
+
 namespace {
 
-// Counts flushes; a stamp is its value. A CPU that flushed when the clock stood higher has flushed since.
-constinit std::atomic<uint32_t> flush_clock{1};
-
-bool flushed_since(const CpuLocal& cpu, uint32_t stamp) {
-    return static_cast<int32_t>(cpu.flushed_at.load(std::memory_order_acquire) - stamp) > 0;
-}
-
-// Returns when each of the other CPUs in `cpus` has flushed since `stamp`. They are asked all at once, then
-// waited for.
-[[gnu::noinline]] void flush_others(uint64_t cpus, uint32_t stamp) {
-    uint64_t asked = 0;
-    for (unsigned i = 0; i < cpu_count(); ++i) {
-        if (((cpus >> i) & 1) == 0) continue;
-        CpuLocal& cpu = hw::local_of(CpuId(i));
-        if (flushed_since(cpu, stamp)) continue;
-        asked |= uint64_t{1} << i;
-        if (!cpu.flush_wanted.exchange(true, std::memory_order_acq_rel))
-            hw::apic_send(cpu.apic_id, hw::kVectorFlush);
-    }
-    for (; asked != 0; asked &= asked - 1) {
-        const CpuLocal& cpu = hw::local_of(CpuId(static_cast<uint32_t>(__builtin_ctzll(asked))));
-        while (!flushed_since(cpu, stamp))
-            serve_while_waiting();
-    }
-}
-
-// The CPUs of a mask that run, but this one.
-uint64_t others_of(uint64_t cpus) {
-    const unsigned count = cpu_count();
-    if (count == 1) [[likely]]
-        return 0;
-    const uint64_t all = count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-    return cpus & all & ~(uint64_t{1} << local().id.raw());
-}
-
-void flush_this_cpu() {
-    hw::write_cr3(hw::read_cr3());
-    hw::note_flush(local());
+// One CPU in some hundred million epochs comes here: nobody is waited for.
+[[gnu::cold]] void remind_all_cpus() {
+    running_cpus().for_each([](CpuId cpu) {
+        if (cpu != local().id && local_of(cpu).holds_translations.load()) ask(local_of(cpu), kRequestFlush);
+    });
 }
 
 }  // namespace
 
-void hw::note_flush(CpuLocal& cpu) {
-    cpu.flushed_at.store(flush_clock.fetch_add(1, std::memory_order_acq_rel) + 1, std::memory_order_release);
+void load_cr3(CpuLocal& cpu, uint64_t cr3) {
+    bool all_must_flush = false;
+    const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
+    write_cr3(cr3);
+    cpu.flushed_at.store(epoch, std::memory_order_release);
+    if (all_must_flush) [[unlikely]]
+        remind_all_cpus();
 }
+
+}  // namespace hw
 
 CpuId this_cpu() {
     return local().id;
@@ -106,30 +84,63 @@ void set_cpu_timer(CpuId cpu, Nanoseconds deadline) {
     hw::apic_set_timer(deadline > time ? deadline - time : 1);
 }
 
-uint32_t take_flush_stamp() {
-    return flush_clock.load(std::memory_order_relaxed);
+CpuCounters& counters() {
+    return *local().counters;
+}
+CpuCounters& counters_of(CpuId cpu) {
+    return *hw::local_of(cpu).counters;
 }
 
-void flush_stale(uint32_t stamp, uint64_t cpus) {
+FlushEpoch take_flush_stamp() {
+    return hw::flush_clock.take_stamp();
+}
+
+void flush_this_cpu() {
+    hw::load_cr3(local(), hw::read_cr3());
+}
+void flush_page_on_this_cpu(GuestVa page) {
+    hw::invalidate_page(page.raw());
+}
+
+namespace {
+
+bool remembers(const CpuLocal& cpu, FlushEpoch stamp) {
+    return cpu.holds_translations.load() &&
+           !FlushClock::is_after(cpu.flushed_at.load(std::memory_order_acquire), stamp);
+}
+
+[[gnu::noinline]] void flush_stale_elsewhere(FlushEpoch stamp) {
+    CpuMask& remembering = local().asked;
+    remembering.clear();
+    running_cpus().for_each([&](CpuId cpu) {
+        if (remembers(hw::local_of(cpu), stamp)) remembering.add(cpu);
+    });
+    hw::request_of(remembering, hw::kRequestFlush);
+}
+
+}  // namespace
+
+void flush_stale(FlushEpoch stamp) {
     const CpuLocal& me = local();
-    if (((cpus >> me.id.raw()) & 1) != 0 && !flushed_since(me, stamp)) flush_this_cpu();
-    if (const uint64_t others = others_of(cpus); others != 0) flush_others(others, stamp);
+    if (!FlushClock::is_after(me.flushed_at.load(std::memory_order_relaxed), stamp)) flush_this_cpu();
+    if (cpu_count() != 1) [[unlikely]]
+        flush_stale_elsewhere(stamp);
 }
 
-void flush_tlb(uint64_t cpus) {
-    const uint64_t others = others_of(cpus);
-    if (others != 0) [[unlikely]] {
-        flush_others(others, take_flush_stamp());
-    }
-    if (((cpus >> this_cpu().raw()) & 1) != 0) flush_this_cpu();
+void flush_tlb(const CpuMask& cpus) {
+    if (cpu_count() != 1) [[unlikely]]
+        hw::request_of(cpus, hw::kRequestFlush);
+    if (cpus.contains(this_cpu())) flush_this_cpu();
 }
 
-void flush_tlb_page(uint64_t cpus, GuestVa page) {
-    const uint64_t others = others_of(cpus);
-    if (others != 0) [[unlikely]] {
-        flush_others(others, take_flush_stamp());
-    }
-    if (((cpus >> this_cpu().raw()) & 1) != 0) hw::invalidate_page(page.raw());
+void flush_tlb_page(const CpuMask& cpus, GuestVa page) {
+    if (cpu_count() != 1) [[unlikely]]
+        hw::request_of(cpus, hw::kRequestFlush);
+    if (cpus.contains(this_cpu())) flush_page_on_this_cpu(page);
+}
+
+void wait_for_all_cpus() {
+    hw::request_of(running_cpus(), hw::kRequestSynchronise);
 }
 
 void console_device_write(std::string_view text) {
@@ -137,7 +148,7 @@ void console_device_write(std::string_view text) {
 }
 
 void serve_while_waiting() {
-    hw::serve_flush_request();
+    hw::serve_requests();
     asm volatile("pause");
 }
 
@@ -164,11 +175,12 @@ void panic_at(const char* reason, const char* file, unsigned line) {
     asm volatile("cli");
     hw::stop_other_cpus();
     console_enter_panic();
-    log(LogLevel::kError, "PANIC: {} ({}:{})", reason, file, line);
+    log(LogLevel::kError, "PANIC on CPU {}: {} ({}:{})", this_cpu(), reason, file, line);
     if (const Vcpu* const vcpu = current_vcpu(); vcpu != nullptr)
         log(LogLevel::kError, "on behalf of d{}v{}, guest rip {x}", vcpu->events.table->id(), vcpu->id,
             vcpu->pv.registers->rip);
-    hw::print_backtrace();
+    hw::print_backtrace(reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+    hw::report_other_cpus();
     if (hw::options.no_reboot) hw::halt_for_ever();
     hw::reset_machine();
 }

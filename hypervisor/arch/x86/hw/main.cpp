@@ -1,5 +1,6 @@
 // The way from the boot loader to dom0, in order.
 #include <cstddef>
+#include <new>
 
 #include "arch/x86/hw/acpi.h"
 #include "arch/x86/hw/apic.h"
@@ -20,6 +21,7 @@
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
+#include "arch/x86/hw/watchdog.h"
 #include "arch/x86/pv/guest_cpuid.h"
 #include "base/log.h"
 #include "core/call/boot_options.h"
@@ -47,7 +49,8 @@ namespace {
 constexpr CpuId kBootCpu{0};
 
 // Stands in for the CPU's own until its area exists.
-constinit CpuLocal early_local;
+constinit CpuCounters boot_cpu_counters{};
+[[gnu::section(".boot.data")]] constinit CpuLocal early_local;
 BootInformation boot_information;
 
 void start_memory() {
@@ -89,6 +92,7 @@ void start_policies() {
         static_cast<uint64_t>(boot_start - image_start) >> 10,
         static_cast<uint64_t>(boot_end - boot_start) >> 10);
     const DomainRef dom0(find_domain(kDom0));
+    start_watchdog();
     start_vcpu(*dom0->vcpu(VcpuId(0)));
     unpause_domain(*dom0);
     idle();
@@ -98,15 +102,17 @@ void start_policies() {
 
 extern "C" [[noreturn]] void boot_main() {
     my_stack_top().cpu = &early_local;
+    early_local.counters = &boot_cpu_counters;
     detect_features();
     start_memory();
     build_interrupt_table();
     build_cpu_area(kBootCpu);
+    CpuLocal& boot_cpu = *new (&local_of(kBootCpu)) CpuLocal;
+    boot_cpu.id = kBootCpu;
+    boot_cpu.counters = &boot_cpu_counters;
     set_up_cpu(kBootCpu);
     // From here on the CPU's own stack is the one for traps; the boot stack knows its CPU too.
-    my_stack_top().cpu = reinterpret_cast<CpuLocal*>(area_of(kBootCpu) + TORII_AREA_LOCAL);
-    local().id = kBootCpu;
-    note_flush(local());
+    my_stack_top().cpu = &boot_cpu;
     if (speculation.isolate_guests) build_guest_views(kBootCpu);
     acpi_start(boot_information.rsdp);
     start_clock();

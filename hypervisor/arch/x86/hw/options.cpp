@@ -115,6 +115,22 @@ constexpr OptionRow kRows[] = {
          options.no_reboot = value != "no" && value != "0" && value != "false";
          return true;
      }},
+    {"watchdog",
+     [](std::string_view value) {
+         constexpr uint32_t kUsual = 5;
+         const bool off = value == "no" || value == "off" || value == "0" || value == "false";
+         if (off) options.watchdog_seconds = 0;
+         if (!off && options.watchdog_seconds == 0) options.watchdog_seconds = kUsual;
+         return true;
+     }},
+    {"watchdog_timeout",
+     [](std::string_view value) {
+         uint64_t seconds = 0;
+         std::string_view rest;
+         if (!parse_number(value, seconds, rest) || seconds > 3600) return false;
+         options.watchdog_seconds = static_cast<uint32_t>(seconds);
+         return true;
+     }},
     {"console_timestamps", [](std::string_view) { return true; }},
     {"placeholder", [](std::string_view) { return true; }},  // Debian's GRUB menu writes it in front
     {"xpti", [](std::string_view value) { return pv::read_xpti(value, options.speculation); }},

@@ -19,6 +19,7 @@ struct Options {
     uint32_t com1_baud = 0;
     bool serial_console = false;
     bool no_reboot = false;
+    uint32_t watchdog_seconds = 0;  // 0: no watchdog
     pv::SpeculationWishes speculation;
     uint64_t direct_map_limit = 0;  // bytes; 0: none
 };

@@ -25,7 +25,7 @@ void halt_for_ever() {
 
 void reset_machine() {
     asm volatile("cli");
-    const PowerRegisters& registers = power_registers();
+    const PowerRegisters& registers = power_registers;
     if (registers.reset_port != 0) {
         out8(registers.reset_port, registers.reset_value);
         pause_for_device();
@@ -43,7 +43,7 @@ void reset_machine() {
 }
 
 Result<> enter_sleep(const SleepRequest& request) {
-    const PowerRegisters& registers = power_registers();
+    const PowerRegisters& registers = power_registers;
     if (request.state != kSoftOff || request.extended) return Errno::kEOPNOTSUPP;
     if (registers.control_a == 0) return Errno::kENODEV;
     log(LogLevel::kInfo, "dom0 switches the machine off");
@@ -54,8 +54,8 @@ Result<> enter_sleep(const SleepRequest& request) {
     return Errno::kEIO;
 }
 
-void print_backtrace() {
-    auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+void print_backtrace(uint64_t frame_pointer) {
+    auto* frame = reinterpret_cast<const uint64_t*>(frame_pointer);
     for (unsigned depth = 0; depth < 16; ++depth) {
         const auto address = reinterpret_cast<uint64_t>(frame);
         if (address < TORII_PER_CPU_BASE || (address & 7) != 0 || address >= TORII_DIRECT_MAP_END) return;

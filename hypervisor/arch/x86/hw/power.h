@@ -8,6 +8,7 @@ namespace torii::hw {
 [[noreturn]] void reset_machine();
 [[noreturn]] void halt_for_ever();
 [[nodiscard]] Result<> enter_sleep(const SleepRequest& request);
-void print_backtrace();
+// Logs who called whom, from a frame pointer of the hypervisor's on; stops at what is none.
+void print_backtrace(uint64_t frame_pointer);
 
 }  // namespace torii::hw

@@ -1,6 +1,7 @@
 #include "arch/x86/hw/smp.h"
 
 #include <cstring>
+#include <new>
 
 #include "arch/x86/hw/acpi.h"
 #include "arch/x86/hw/apic.h"
@@ -12,8 +13,10 @@
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/hw/speculation.h"
+#include "arch/x86/hw/watchdog.h"
 #include "base/log.h"
 #include "core/call/counters.h"
+#include "core/domain/domain.h"
 #include "core/memory/heap.h"
 #include "core/sched/scheduler.h"
 #include "port/frames.h"
@@ -28,12 +31,17 @@ namespace torii {
 
 namespace {
 
-constinit std::atomic<unsigned> running_cpus{1};
+constinit std::atomic<unsigned> running{1};
+constinit CpuMask running_mask;
+constinit std::atomic<bool> all_started{false};  // how many CPUs there are is known
 
 }  // namespace
 
 unsigned cpu_count() {
-    return running_cpus.load(std::memory_order_relaxed);
+    return running.load(std::memory_order_relaxed);
+}
+const CpuMask& running_cpus() {
+    return running_mask;
 }
 
 namespace hw {
@@ -42,8 +50,12 @@ namespace {
 constexpr Nanoseconds kMillisecond = 1'000'000;
 constexpr Nanoseconds kStartLimit = 1000 * kMillisecond;
 
-constinit std::atomic<bool> stopping{false};
-constinit std::atomic<uint64_t> globals_wanted{0};  // CPUs that have yet to drop global translations
+constexpr Nanoseconds kSpeakingTime = 3000 * kMillisecond;
+
+// The end: which CPU stopped the others, and which of those is to say where it was.
+constexpr uint32_t kNobody = ~0u;
+constinit std::atomic<uint32_t> stopped_by{kNobody};
+constinit std::atomic<uint32_t> speaker{kNobody};
 
 void wait(Nanoseconds duration) {
     const Nanoseconds end = now() + duration;
@@ -60,22 +72,28 @@ bool came_up(CpuId cpu, Nanoseconds limit) {
     return false;
 }
 
+void flush_own_globals() {
+    write_cr4(read_cr4() & ~kCr4Pge);
+    write_cr4(read_cr4() | kCr4Pge);
+}
+
 // Sets a word of the start-up code that is in place.
 void set_trampoline_word(const char* word, uint64_t value) {
     const MachineAddr at(TORII_TRAMPOLINE + static_cast<uint64_t>(word - ap_trampoline));
     memcpy(static_cast<char*>(direct_address(frame_of(at))) + offset_in_page(at), &value, sizeof(value));
 }
 
-// What the CPU needs before it runs: its area, its counters, its run queue.
+// What the CPU needs before it runs: its area, its counters, its run queue, a stack.
 void prepare(CpuId cpu) {
     build_cpu_area(cpu);
     Result<CpuCounters*> counters = heap_new<CpuCounters>();
     if (!counters.ok()) BUG("no memory for the counters of a CPU");
-    cpu_counters[cpu.raw()] = counters.value();
+    CpuLocal& its = *new (&local_of(cpu)) CpuLocal;
+    its.id = cpu;
+    its.counters = counters.value();
     prepare_scheduler(cpu);
     const uint64_t stack = area_of(cpu) + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - sizeof(StackTop);
-    *reinterpret_cast<StackTop*>(stack) = {nullptr, &local_of(cpu)};
-    local_of(cpu).id = cpu;
+    *reinterpret_cast<StackTop*>(stack) = {nullptr, &its};
     set_trampoline_word(ap_stack, stack);
 }
 
@@ -116,76 +134,140 @@ CpuLocal& local_of(CpuId cpu) {
 void start_other_cpus(uint32_t most) {
     local().apic_id = apic_id();
     local().alive.store(true, std::memory_order_relaxed);
+    running_mask.add(local().id);
     const Trampoline trampoline;
     set_trampoline_word(ap_root, address_of(hypervisor_root).raw());
     set_trampoline_word(ap_efer, read_msr(kMsrEfer) & ~kEferLongActive);
-    constexpr unsigned kMostStarted = 64;
-    uint32_t apics[kMostStarted];
-    const unsigned found = find_processors(apics);
-    for (unsigned i = 0; i < found; ++i) {
-        const unsigned running = cpu_count();
-        constexpr uint32_t kMostOfXapic = 255;
-        if (apics[i] == local().apic_id || apics[i] >= kMostOfXapic || running >= most) continue;
-        if (!start(CpuId(running), apics[i])) {
+    const unsigned found = count_processors();
+    cover_cpus(found < most ? found : most);
+    for (unsigned i = 0; i < found && cpu_count() < most; ++i) {
+        const uint32_t apic = processor_apic_id(i);
+        if (apic == local().apic_id) continue;
+        if (!apic_reaches(apic)) {
+            log(LogLevel::kWarning,
+                "the CPU with APIC id {} is left alone: without x2APIC it can't be reached", apic);
+            continue;
+        }
+        const CpuId cpu(cpu_count());
+        if (!start(cpu, apic)) {
             // It may still come, and would find its area and its stack in use by the next one.
-            log(LogLevel::kWarning, "the CPU with APIC id {} did not start; no further one is tried",
-                apics[i]);
+            log(LogLevel::kWarning, "the CPU with APIC id {} did not start; no further one is tried", apic);
             break;
         }
-        running_cpus.store(running + 1, std::memory_order_relaxed);
-        sched_cpu_is_up(CpuId(running));
+        running_mask.add(cpu);
+        running.store(cpu.raw() + 1, std::memory_order_relaxed);
+        sched_cpu_is_up(cpu);
     }
     log(LogLevel::kInfo, "{} CPUs run", cpu_count());
+    all_started.store(true, std::memory_order_release);
 }
 
 extern "C" [[noreturn]] void ap_main() {
     const CpuId cpu = local().id;
     set_up_cpu(cpu);
     CpuLocal& me = local();
-    me.id = cpu;
-    me.apic_id = apic_id();
-    note_flush(me);
     if (speculation.isolate_guests) build_guest_views(cpu);
     apic_enable_this_cpu();
+    me.apic_id = apic_id();
     me.alive.store(true, std::memory_order_release);
+    while (!all_started.load(std::memory_order_acquire))
+        serve_while_waiting();
+    start_watchdog();
     idle();
 }
 
-void serve_flush_request() {
+void serve_requests() {
     CpuLocal& me = local();
-    if (!me.flush_wanted.load(std::memory_order_acquire)) return;
-    me.flush_wanted.store(false, std::memory_order_relaxed);
-    const uint64_t mine = uint64_t{1} << me.id.raw();
-    if ((globals_wanted.load(std::memory_order_relaxed) & mine) != 0) {
-        write_cr4(read_cr4() & ~kCr4Pge);
-        write_cr4(read_cr4() | kCr4Pge);
-        globals_wanted.fetch_and(~mine, std::memory_order_release);
+    const uint32_t requests = me.requests.load(std::memory_order_relaxed);
+    if (requests == 0) return;
+    me.requests.fetch_and(~requests);
+    // Before anything is dropped; what was asked for later is asked for again.
+    if ((requests & kRequestSynchronise) != 0) {
+        bool all_must_flush = false;
+        const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
+        flush_own_globals();
+        me.synchronised_at.store(epoch, std::memory_order_release);
     }
-    write_cr3(read_cr3());
-    note_flush(me);
+    load_cr3(me, read_cr3());
+}
+
+void ask(CpuLocal& cpu, uint32_t request) {
+    if ((cpu.requests.load(std::memory_order_relaxed) & request) != 0) return;
+    // Nothing to send when another request is on its way already.
+    if (cpu.requests.fetch_or(request) == 0) apic_send(cpu.apic_id, kVectorRequest);
+}
+
+namespace {
+
+bool has_done(const CpuLocal& cpu, uint32_t request, FlushEpoch since) {
+    const std::atomic<FlushEpoch>& done = request == kRequestFlush ? cpu.flushed_at : cpu.synchronised_at;
+    return FlushClock::is_after(done.load(std::memory_order_acquire), since) ||
+           (request == kRequestFlush && !cpu.holds_translations.load());
+}
+
+}  // namespace
+
+void request_of(const CpuMask& cpus, uint32_t request) {
+    const CpuLocal& me = local();
+    const FlushEpoch since = flush_clock.take_stamp();
+    cpus.for_each([&](CpuId id) {
+        CpuLocal& cpu = local_of(id);
+        if (&cpu != &me && !has_done(cpu, request, since)) ask(cpu, request);
+    });
+    cpus.for_each([&](CpuId id) {
+        CpuLocal& cpu = local_of(id);
+        if (&cpu == &me) return;
+        while (!has_done(cpu, request, since)) {
+            // It may have begun to serve an earlier request just before this one came.
+            ask(cpu, request);
+            serve_while_waiting();
+        }
+    });
 }
 
 void flush_globals_everywhere() {
-    const unsigned count = cpu_count();
-    const uint64_t all = count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-    const uint64_t others = all & ~(uint64_t{1} << local().id.raw());
-    write_cr4(read_cr4() & ~kCr4Pge);
-    write_cr4(read_cr4() | kCr4Pge);
-    globals_wanted.fetch_or(others, std::memory_order_release);
-    flush_tlb(others);
-    while ((globals_wanted.load(std::memory_order_acquire) & others) != 0)
-        serve_while_waiting();
+    flush_own_globals();
+    if (cpu_count() != 1) request_of(running_mask, kRequestSynchronise);
 }
 
 void stop_other_cpus() {
-    if (cpu_count() == 1 || stopping.exchange(true)) return;
-    for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
-        if (CpuId(cpu) != local().id) apic_send_nmi(local_of(CpuId(cpu)).apic_id);
+    const uint32_t me = local().id.raw();
+    uint32_t nobody = kNobody;
+    if (!stopped_by.compare_exchange_strong(nobody, me)) {
+        if (nobody == me) return;
+        halt_for_ever();
     }
+    running_mask.for_each([me](CpuId cpu) {
+        if (cpu.raw() != me) apic_send_nmi(local_of(cpu).apic_id);
+    });
 }
 
-void halt_if_stopping() {
-    if (stopping.load(std::memory_order_relaxed)) halt_for_ever();
+void report_other_cpus() {
+    running_mask.for_each([](CpuId cpu) {
+        if (cpu == local().id) return;
+        speaker.store(cpu.raw());
+        const Nanoseconds end = now() + kSpeakingTime;
+        while (speaker.load() != kNobody && now() < end)
+            asm volatile("pause");
+        if (speaker.exchange(kNobody) != kNobody) log(LogLevel::kError, "CPU {} does not answer", cpu);
+    });
+}
+
+void halt_if_stopping(const pv::GuestRegisters& registers) {
+    if (stopped_by.load() == kNobody) return;
+    const CpuLocal& me = local();
+    while (speaker.load() != me.id.raw())
+        asm volatile("pause");
+    const bool in_guest = (registers.cs & 3) != 0;
+    if (me.current == nullptr) {
+        log(LogLevel::kError, "CPU {} was idle, at {x}", me.id, registers.rip);
+    } else {
+        log(LogLevel::kError, "CPU {} ran d{}v{}, {} at {x}", me.id, me.current->domain->id, me.current->id,
+            in_guest ? "in the guest" : "in the hypervisor", registers.rip);
+    }
+    if (!in_guest) print_backtrace(registers.rbp);
+    speaker.store(kNobody);
+    halt_for_ever();
 }
 
 }  // namespace hw

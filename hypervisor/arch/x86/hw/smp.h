@@ -16,15 +16,27 @@ void start_other_cpus(uint32_t most);
 // The area of a CPU that runs.
 [[nodiscard]] CpuLocal& local_of(CpuId cpu);
 
-// From the flush interrupt, or while waiting: flushes if someone asked for it.
-void serve_flush_request();
+// What CPUs ask of each other: bits of CpuLocal::requests.
+inline constexpr uint32_t kRequestFlush = 1u << 0;        // its TLB, but for global translations
+inline constexpr uint32_t kRequestSynchronise = 1u << 1;  // all of its TLB
+
+// From the request interrupt, or while waiting: does what others asked for.
+void serve_requests();
+// Returns when each of `cpus`, the calling one left out, has done so since the call. They are asked all at
+// once, then waited for.
+void request_of(const CpuMask& cpus, uint32_t request);
+// Asks, and does not wait.
+void ask(CpuLocal& cpu, uint32_t request);
 
 // Everything, global translations too, on every CPU. For mappings of the hypervisor's own that go away.
 void flush_globals_everywhere();
 
-// The machine has come to its end: the other CPUs halt, wherever they are.
+// The machine has come to its end: the other CPUs stop, wherever they are. Where two CPUs come here, the
+// second one stops too.
 void stop_other_cpus();
-// From an NMI: halts if that was asked for.
-void halt_if_stopping();
+// Lets each of them say where it was, one after the other.
+void report_other_cpus();
+// From an NMI: stops if that was asked for.
+void halt_if_stopping(const pv::GuestRegisters& registers);
 
 }  // namespace torii::hw

@@ -49,7 +49,7 @@ Result<> get_descriptor_page(Domain& domain, Mfn mfn) {
     if (!frame->type.compare_exchange_strong(seen, TypeWord::of(FrameType::kSegDesc, 1, 0).raw))
         return Errno::kEINVAL;
     // After the claim, when no new translation can come to be.
-    if (word.type() != FrameType::kNone) flush_stale(frame->flush_stamp, ~uint64_t{0});
+    if (word.type() != FrameType::kNone) flush_stale(frame->stamp());
     if (const Result<> valid = validate_descriptors(mfn); !valid.ok()) {
         frame->type.store(TypeWord::of(FrameType::kNone, 0, 0).raw, std::memory_order_release);
         log_guest(LogLevel::kInfo,
@@ -67,7 +67,7 @@ void put_descriptor_page(Mfn mfn) {
     const TypeWord word = frame.type_word();
     BUG_ON(word.type() != FrameType::kSegDesc || word.count() == 0);
     if (word.count() == 1) {
-        frame.flush_stamp = take_flush_stamp();
+        frame.set_stamp(take_flush_stamp());
         frame.type.store(TypeWord::of(FrameType::kSegDesc, 0, 0).raw, std::memory_order_release);
     } else {
         frame.type.fetch_sub(1, std::memory_order_release);

@@ -48,7 +48,7 @@ void exchange_upper_entry(Domain& domain, Mfn table, unsigned level, unsigned sl
     if (level == 4) root_changes.fetch_add(1, std::memory_order_release);
     if (!old.present()) return;
     // What was reached through the old table is so no longer, whatever the guest flushes.
-    flush_tlb(domain.dirty_cpus.load(std::memory_order_relaxed));
+    flush_tlb(domain.dirty_cpus);
     put_table(domain, old.mfn());
 }
 

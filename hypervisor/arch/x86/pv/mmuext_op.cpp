@@ -18,10 +18,6 @@ using Command = abi::MmuextOpCommand;
 constexpr uint32_t kResumed = 1u << 31;  // as in mmu_update
 constexpr uint32_t kMostLdtEntries = 8192;
 
-uint64_t only_this_cpu() {
-    return uint64_t{1} << this_cpu().raw();
-}
-
 Result<> clear_page(Domain& domain, Mfn mfn) {
     const FrameRef frame = FrameRef::take(mfn, domain.id);
     if (!frame || !get_writable(*frame)) return Errno::kEINVAL;
@@ -77,23 +73,22 @@ Result<> own_operation(Vcpu& vcpu, const abi::MmuextOp& op) {
         case Command::kNewUserBaseptr:
             return set_user_root(vcpu, Mfn(op.arg1.mfn));
         case Command::kTlbFlushLocal:
-            flush_tlb(only_this_cpu());
+            flush_this_cpu();
             return {};
         case Command::kInvlpgLocal:
-            flush_tlb_page(only_this_cpu(), GuestVa(op.arg1.linear_addr));
+            flush_page_on_this_cpu(GuestVa(op.arg1.linear_addr));
             return {};
         case Command::kTlbFlushMulti:
             TRY(check_vcpu_mask(vcpu, op.arg2.vcpumask));
             [[fallthrough]];
         case Command::kTlbFlushAll:
-            flush_tlb(vcpu.domain->dirty_cpus.load(std::memory_order_relaxed));
+            flush_tlb(vcpu.domain->dirty_cpus);
             return {};
         case Command::kInvlpgMulti:
             TRY(check_vcpu_mask(vcpu, op.arg2.vcpumask));
             [[fallthrough]];
         case Command::kInvlpgAll:
-            flush_tlb_page(vcpu.domain->dirty_cpus.load(std::memory_order_relaxed),
-                           GuestVa(op.arg1.linear_addr));
+            flush_tlb_page(vcpu.domain->dirty_cpus, GuestVa(op.arg1.linear_addr));
             return {};
         case Command::kFlushCache:
         case Command::kFlushCacheGlobal:

@@ -23,7 +23,7 @@ constexpr bool is_hypervisor_slot(unsigned level, unsigned slot) {
 // A partial or dying table is linked into the undo list by its flush_stamp, which has no other use until the
 // undo is over.
 void push_undo(Domain& domain, Frame& frame) {
-    frame.flush_stamp = domain.undo_first;
+    frame.set_stamp(domain.undo_first);
     domain.undo_first = static_cast<uint32_t>(mfn_of(frame).raw());
 }
 
@@ -32,6 +32,13 @@ void make_partial(Frame& frame, FrameType type, unsigned entries) {
     get_frame_again(frame);
     frame.validated_entries = static_cast<uint16_t>(entries);
     frame.type.store(TypeWord::of(type, 0, TypeWord::kPartial).raw, std::memory_order_release);
+}
+
+// The frame is no table any more; CPUs may still remember it as one.
+void give_up_type(Frame& frame, FrameType type) {
+    const FlushEpoch stamp = take_flush_stamp();
+    frame.set_stamp(stamp);
+    frame.type.store(TypeWord::given_up(type, stamp).raw, std::memory_order_release);
 }
 
 // Applies the flag rules to an entry of a table of `level`; EINVAL when it breaks one.
@@ -103,8 +110,7 @@ Result<> validate(Domain& domain, Frame& frame, unsigned level, unsigned first, 
                 const Pte old{entries[done]};
                 if (old.present()) put_l1_target(old);
             }
-            frame.flush_stamp = take_flush_stamp();
-            frame.type.store(TypeWord::of(FrameType::kL1, 0, 0).raw, std::memory_order_release);
+            give_up_type(frame, FrameType::kL1);
         } else {
             make_partial(frame, table_type(level), slot);
             push_undo(domain, frame);
@@ -150,8 +156,7 @@ void retire_table(Domain& domain, Frame& frame, FrameType type) {
             const Pte old{read_once(entries[slot])};
             if (old.present()) put_l1_target(old);
         }
-        frame.flush_stamp = take_flush_stamp();
-        frame.type.store(TypeWord::of(FrameType::kL1, 0, 0).raw, std::memory_order_release);
+        give_up_type(frame, FrameType::kL1);
         return;
     }
     make_partial(frame, type, kEntriesPerTable);
@@ -174,8 +179,7 @@ Result<> claim_type(Domain& domain, Frame& frame, FrameType type) {
             continue;
         // After the claim, when no new translation can come to be; and everywhere: grants and foreign maps
         // leave translations on CPUs that never ran the owner.
-        if (word.type() != FrameType::kNone && word.type() != type)
-            flush_stale(frame.flush_stamp, ~uint64_t{0});
+        if (word.type() != FrameType::kNone && word.type() != type) flush_stale(frame.stamp());
         return {};
     }
 }
@@ -186,6 +190,7 @@ Result<> get_type(Domain& domain, Frame& frame, unsigned level, Budget& budget) 
     if (word.type() == type && word.count() != 0) [[likely]] {
         // Seen unvalidated only from within its own validation: a table that leads to itself.
         if (!word.validated()) return Errno::kEINVAL;
+        if (word.count() >= TypeWord::kMostCount) return Errno::kEBUSY;
         frame.type.fetch_add(1, std::memory_order_relaxed);
         return {};
     }
@@ -271,7 +276,7 @@ Result<> finish_undo(Domain& domain, Budget& budget) {
     while (domain.undo_first != 0) {
         Frame& frame = frame_at(Mfn(domain.undo_first));
         const FrameType type = frame.type_word().type();
-        domain.undo_first = frame.flush_stamp;
+        domain.undo_first = frame.stamp();
         const unsigned held =
             give_up_entries(domain, frame, table_level(type), frame.validated_entries, budget);
         if (held != 0) {
@@ -280,8 +285,7 @@ Result<> finish_undo(Domain& domain, Budget& budget) {
             return Errno::kERESTART;
         }
         frame.validated_entries = 0;
-        frame.flush_stamp = take_flush_stamp();
-        frame.type.store(TypeWord::of(type, 0, 0).raw, std::memory_order_release);
+        give_up_type(frame, type);
         put_frame(frame);
     }
     return {};

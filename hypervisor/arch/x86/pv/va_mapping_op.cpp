@@ -10,22 +10,18 @@
 namespace torii::pv {
 namespace {
 
-// Which CPUs a flush argument asks for. Those named by a bitmap of vCPUs are among the ones that ran the
-// domain.
-uint64_t flush_targets(const Vcpu& vcpu, uint64_t flags) {
-    const bool local = (flags & ~abi::kUvmfFlushTypeMask) == abi::kUvmfLocal;
-    if (local) return uint64_t{1} << this_cpu().raw();
-    return vcpu.domain->dirty_cpus.load(std::memory_order_relaxed);
-}
-
 bool names_a_flush(uint64_t flags) {
     return (flags & abi::kUvmfFlushTypeMask) <= abi::kUvmfInvlpg;
 }
 
 void flush_after(const Vcpu& vcpu, uint64_t va, uint64_t flags) {
     const uint64_t kind = flags & abi::kUvmfFlushTypeMask;
-    if (kind == abi::kUvmfTlbFlush) flush_tlb(flush_targets(vcpu, flags));
-    if (kind == abi::kUvmfInvlpg) flush_tlb_page(flush_targets(vcpu, flags), GuestVa(va));
+    // The CPUs that a bitmap of vCPUs stands for are among those that ran the domain.
+    const CpuMask& all = vcpu.domain->dirty_cpus;
+    const bool local = (flags & ~abi::kUvmfFlushTypeMask) == abi::kUvmfLocal;
+    if (kind == abi::kUvmfTlbFlush) local ? flush_this_cpu() : flush_tlb(all);
+    if (kind == abi::kUvmfInvlpg)
+        local ? flush_page_on_this_cpu(GuestVa(va)) : flush_tlb_page(all, GuestVa(va));
 }
 
 Result<> change(Vcpu& vcpu, Domain& frame_owner, uint64_t va, uint64_t value) {

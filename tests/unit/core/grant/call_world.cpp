@@ -46,7 +46,7 @@ CallDomain::CallDomain(uint16_t id, bool privileged, const DomainLimits& limits,
         EXPECT_TRUE(pv::get_table(*domain_, tables_[3], 4, budget).ok());
     }
     vcpu().pv.kernel_root = tables_[3];
-    domain_->dirty_cpus = 1;
+    domain_->dirty_cpus.add(CpuId(0));
     domain_->life = Life::kAlive;
     EXPECT_TRUE(grow_grant_table(*domain_, 1).ok());
 }

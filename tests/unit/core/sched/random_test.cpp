@@ -50,7 +50,9 @@ TEST(RandomTest, NobodyStarvesUnderRandomLoads) {
 class Chaos {
 public:
     explicit Chaos(uint32_t seed)
-        : random_(seed), cpus_(2 + random_() % 7), s_(cpus_, [](unsigned i) { return CpuPlace{i / 2, i / 4}; }) {
+        : random_(seed), cpus_(2 + random_() % 7), s_(cpus_, [](unsigned i) {
+              return CpuPlace{i / 2, i / 4};
+          }) {
         for (int i = 0; i < 3; ++i)
             groups_.push_back(&s_.new_group(64u << random_() % 5));
         const unsigned count = 1 + random_() % (3 * cpus_);

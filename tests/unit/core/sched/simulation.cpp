@@ -35,7 +35,8 @@ struct HeldLock {
 std::vector<HeldLock> held;
 }  // namespace
 void lock_rank_enter(LockRank rank, const void* lock) {
-    BUG_ON(!held.empty() && (held.back().rank < rank || (held.back().rank == rank && held.back().lock >= lock)));
+    BUG_ON(!held.empty() &&
+           (held.back().rank < rank || (held.back().rank == rank && held.back().lock >= lock)));
     held.push_back({rank, lock});
 }
 void lock_rank_leave(LockRank, const void* lock) {
@@ -105,9 +106,7 @@ struct RunQueueAudit {
     }
     static RunQueue& home(const SchedUnit& unit) { return *unit.queue_.load(); }
     static bool is_queued(const SchedUnit& unit) { return unit.queued_; }
-    static bool is_held_by_cap(const SchedUnit& unit) {
-        return unit.held_back_.load() == SchedUnit::kCapped;
-    }
+    static bool is_held_by_cap(const SchedUnit& unit) { return unit.held_back_.load() == SchedUnit::kCapped; }
 };
 
 namespace test {

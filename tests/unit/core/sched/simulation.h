@@ -50,10 +50,10 @@ public:
         Unit unit;
         Program program;
         Step step{};
-        Nanoseconds left = 0;             // of this step's computing
-        Nanoseconds woken_at = kNever;    // waiting for its first instant on the CPU since
+        Nanoseconds left = 0;              // of this step's computing
+        Nanoseconds woken_at = kNever;     // waiting for its first instant on the CPU since
         Nanoseconds waits_since = kNever;  // for the audit: how long it may have been waiting
-        std::vector<Nanoseconds> delays;  // from wake-up to running
+        std::vector<Nanoseconds> delays;   // from wake-up to running
         struct Alarm : Timer {
             explicit Alarm(Guest& owner) : Timer(&ring), guest(owner) {}
             static void ring(Timer& timer);
