@@ -21,8 +21,8 @@ struct Meaning {
     std::string sentence;  // after "cannot <what>: "
 };
 
-// Throws a Failure that says what was asked; `what` completes "the hypervisor refused to ...". Errors with no
-// meaning given get a general one.
+// Throws a Failure that says what was asked; `what` completes "cannot ...". Errors with no meaning given get
+// a general one.
 [[noreturn]] void fail_call(int64_t result, const std::string& what,
                             std::initializer_list<Meaning> meanings = {});
 
