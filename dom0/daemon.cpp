@@ -83,7 +83,7 @@ Daemon::Daemon(const DaemonOptions& options)
                                                        BuilderProcess::Callbacks callbacks) {
                    return BuilderProcess::start(context_, request, fail_point, std::move(callbacks));
                }),
-      dispatcher_(domains_, hypervisor_),
+      dispatcher_(domains_, hypervisor_, store_),
       signals_(context_, SIGTERM, SIGINT) {
     ::signal(SIGPIPE, SIG_IGN);
     connect_own_kernel();

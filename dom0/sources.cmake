@@ -12,8 +12,12 @@ foreach(source
     console/guest_console.cpp
     console/pty.cpp
     control/dispatch.cpp
+    control/dispatch_cpus.cpp
     control/server.cpp
     control/session.cpp
+    cpus/placement.cpp
+    cpus/pools.cpp
+    cpus/vcpu_control.cpp
     daemon.cpp
     fail_point.cpp
     lifecycle/config_rules.cpp
@@ -22,13 +26,16 @@ foreach(source
     lifecycle/domain_manager.cpp
     lifecycle/domain_view.cpp
     lifecycle/ending.cpp
+    lifecycle/present.cpp
     lifecycle/recovery.cpp
     lifecycle/store_nodes.cpp
     lifecycle/uuid.cpp
     state/atomic_file.cpp
     state/state_store.cpp
+    xen/call_result.cpp
     xen/event_channel_device.cpp
     xen/hypervisor.cpp
+    xen/hypervisor_cpus.cpp
     xen/privcmd.cpp
     xen/xenbus_backend.cpp)
   list(APPEND TORII_DOM0_SOURCES ${CMAKE_CURRENT_LIST_DIR}/${source})

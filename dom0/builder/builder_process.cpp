@@ -31,7 +31,7 @@ BuildRequest to_build_request(const v1::BuilderRequest& request) {
     build.command_line = config.command_line();
     build.memory_kib = config.memory_kib();
     build.max_memory_kib = config.max_memory_kib();
-    build.vcpus = config.vcpus();
+    build.vcpus = config.max_vcpus() == 0 ? config.vcpus() : config.max_vcpus();
     switch (config.tsc_mode()) {
         case v1::TSC_DEFAULT:
             build.tsc_policy = TscPolicy::kDefault;

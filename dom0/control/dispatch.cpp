@@ -54,6 +54,7 @@ size_t bounded(uint64_t asked, size_t limit) {
 
 void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Request& request) {
     const uint64_t id = request.id();
+    if (handle_cpus(session, request)) return;
     switch (request.verb_case()) {
         case v1::Request::kCreate:
             return create(session, id, request.create());
@@ -66,7 +67,7 @@ void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Reque
         case v1::Request::kCounters:
             return counters(session, id, request.counters());
         case v1::Request::kInfo:
-            return send_domain(session, id, domains_.info(request.info().domain()));
+            return info(session, id, request.info().domain());
         case v1::Request::kList: {
             v1::Reply reply = reply_to(id);
             auto* list = reply.mutable_domains();
@@ -106,6 +107,12 @@ void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Reque
                           "the daemon does not know this request: the command line is newer than the daemon");
     }
     send_done(session, id);
+}
+
+void Dispatcher::info(const std::shared_ptr<Session>& session, uint64_t id, const std::string& domain) {
+    v1::Domain found = domains_.info(domain);
+    vcpus_.add_share(found);
+    send_domain(session, id, found);
 }
 
 void Dispatcher::create(const std::shared_ptr<Session>& session, uint64_t id,
@@ -233,6 +240,8 @@ v1::Host Dispatcher::describe_host() {
     host.set_cores_per_socket(machine.cores_per_socket);
     host.set_threads_per_core(machine.threads_per_core);
     host.set_cpu_khz(machine.cpu_khz);
+    describe_topology(host);
+    *host.mutable_pools() = describe_pools();
     host.set_domains(static_cast<uint32_t>(hypervisor_.domains().size()));
     host.set_daemon("toriid 0.1");
     utsname system{};

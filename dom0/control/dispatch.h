@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "cpus/vcpu_control.h"
 #include "lifecycle/domain_manager.h"
 #include "xen/hypervisor.h"
 
@@ -14,12 +15,14 @@ class Session;
 
 class Dispatcher {
 public:
-    Dispatcher(DomainManager& domains, Hypervisor& hypervisor) : domains_(domains), hypervisor_(hypervisor) {}
+    Dispatcher(DomainManager& domains, Hypervisor& hypervisor, xenstore::Service& store)
+        : domains_(domains), hypervisor_(hypervisor), vcpus_(domains, hypervisor, store, domains.pools()) {}
 
     // Throws Failure for a request that is refused at once; otherwise replies now or later.
     void handle(const std::shared_ptr<Session>& session, const v1::Request& request);
 
 private:
+    void info(const std::shared_ptr<Session>& session, uint64_t id, const std::string& domain);
     void create(const std::shared_ptr<Session>& session, uint64_t id, const v1::CreateRequest& request);
     void destroy(const std::shared_ptr<Session>& session, uint64_t id, const v1::DestroyRequest& request);
     void attach_console(const std::shared_ptr<Session>& session, uint64_t id,
@@ -28,8 +31,16 @@ private:
     void counters(const std::shared_ptr<Session>& session, uint64_t id, const v1::CountersRequest& request);
     v1::Host describe_host();
 
+    // --- dispatch_cpus.cpp
+    // False for a request that is not about CPUs.
+    bool handle_cpus(const std::shared_ptr<Session>& session, const v1::Request& request);
+    bool change_pools(const v1::Request& request);
+    v1::PoolList describe_pools();
+    void describe_topology(v1::Host& host);
+
     DomainManager& domains_;
     Hypervisor& hypervisor_;
+    VcpuControl vcpus_;
 };
 
 }  // namespace torii::dom0

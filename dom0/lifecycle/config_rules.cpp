@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cpus/placement.h"
 #include "lifecycle/uuid.h"
 #include "log/log.h"
 
@@ -33,6 +34,23 @@ void check_memory(v1::DomainConfig& config) {
         refuse(fmt::format("the domain's memory ({} MiB) is larger than its maximum ({} MiB)",
                            config.memory_kib() >> 10, config.max_memory_kib() >> 10));
     }
+}
+
+void check_cpus(v1::DomainConfig& config) {
+    if (config.vcpus() == 0) refuse("the domain needs at least one virtual CPU");
+    if (config.max_vcpus() == 0) config.set_max_vcpus(config.vcpus());
+    if (config.vcpus() > kMaxVcpus || config.max_vcpus() > kMaxVcpus) {
+        refuse(fmt::format("{} virtual CPUs are too many: the limit is {}",
+                           std::max(config.vcpus(), config.max_vcpus()), kMaxVcpus));
+    }
+    if (config.max_vcpus() < config.vcpus()) {
+        refuse(fmt::format("the domain is to start with {} virtual CPUs, but to have at most {} (max-vcpus)",
+                           config.vcpus(), config.max_vcpus()));
+    }
+    if (config.weight() != 0) check_weight(config.weight());
+    check_cap(config.cap_percent());
+    if (!config.cpus().empty()) CpuList::parse(config.cpus());
+    if (!config.soft_cpus().empty()) CpuList::parse(config.soft_cpus());
 }
 
 }  // namespace
@@ -68,10 +86,7 @@ void check_config(v1::DomainConfig& config) {
                            config.command_line().size(), abi::kMaxGuestCommandLine - 1));
     }
     check_memory(config);
-    if (config.vcpus() == 0) refuse("the domain needs at least one virtual CPU");
-    if (config.vcpus() > kMaxVcpus) {
-        refuse(fmt::format("{} virtual CPUs are too many: the limit is {}", config.vcpus(), kMaxVcpus));
-    }
+    check_cpus(config);
     if (config.uuid().empty()) config.set_uuid(format_uuid(make_uuid()));
     const auto uuid = parse_uuid(config.uuid());
     if (!uuid) refuse("\"" + config.uuid() + "\" is not a UUID (8-4-4-4-12 hexadecimal digits)");

@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <ctime>
 
+#include "cpus/placement.h"
 #include "lifecycle/config_rules.h"
 #include "lifecycle/domain_manager.h"
 #include "lifecycle/uuid.h"
@@ -58,6 +59,7 @@ std::string DomainManager::create(v1::DomainConfig config, bool paused, Progress
         throw Failure(ErrorCode::kDomainExists, "the UUID " + config.uuid() + " is taken by another domain");
     }
     check_memory_free(config);
+    check_placement(parts_.hypervisor, pools_, config);
     auto managed = std::make_unique<Managed>();
     v1::DomainRecord& record = managed->record;
     record.set_phase(v1::PHASE_BUILDING);
@@ -156,6 +158,7 @@ void DomainManager::connect(Managed& managed) {
     parts_.fail_point("create.introduced");
     connect_console(managed, true);
     parts_.fail_point("create.console");
+    apply_placement(parts_.hypervisor, pools_, record);
     record.set_phase(v1::PHASE_LIVE);
     record.set_afterwards(v1::AFTER_FORGET);
     save(managed);

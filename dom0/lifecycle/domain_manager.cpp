@@ -24,6 +24,7 @@ DomainManager::DomainManager(Parts parts, ManagerOptions options, BuilderStarter
       options_(std::move(options)),
       start_builder_(std::move(start_builder)),
       nodes_(parts_.store.client()),
+      pools_(parts_.hypervisor, parts_.store.client()),
       timer_(parts_.context) {}
 
 DomainManager::~DomainManager() {

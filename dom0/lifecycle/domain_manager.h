@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "builder/builder_process.h"
+#include "cpus/pools.h"
 #include "fail_point.h"
 #include "lifecycle/console_connection.h"
 #include "lifecycle/domain_view.h"
@@ -84,8 +85,24 @@ public:
     ConsoleConnection& console(const std::string& key);
     std::string console_log(const std::string& key, size_t limit);
 
+    // --- For what concerns domains that the hypervisor knows, whoever made them (present.cpp)
+    struct Present {
+        DomainInfo info;
+        v1::Domain view;
+        bool ours = false;
+    };
+    // Neither half-built nor dying ones.
+    std::vector<Present> present();
+    // `verb` completes "cannot ... web1". Throws Failure when there is none, or not in such a state.
+    Present present(const std::string& key, const char* verb);
+    // Changes what a guest of ours is given again when it reboots.
+    void keep(const Present& present, const std::function<void(v1::DomainRecord&)>& change);
+    // Tells its kernel how many of its vCPUs are to be online.
+    void set_vcpus(const Present& present, uint32_t count);
+
     // The hypervisor has signalled that some domain's state changed.
     void check_domains();
+    Pools& pools() { return pools_; }
     // The domain has left a ring in a state that no working guest leaves it in: it is treated as crashed.
     // `why` is a sentence about the ring. Of others' domains only the log speaks.
     void ring_broken(DomId domain, const std::string& why);
@@ -153,6 +170,7 @@ private:
     ManagerOptions options_;
     BuilderStarter start_builder_;
     StoreNodes nodes_;
+    Pools pools_;
     std::map<std::string, std::unique_ptr<Managed>> domains_;  // by UUID
     std::deque<std::string> build_queue_;                      // UUIDs
     unsigned builders_ = 0;

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <string_view>
 
+#include "cpus/placement.h"
 #include "lifecycle/uuid.h"
 #include "log/log.h"
 
@@ -114,7 +115,7 @@ v1::Domain describe_domain(const v1::DomainRecord& record, const std::optional<D
     view.set_managed(true);
     view.set_name(config.name());
     view.set_uuid(config.uuid());
-    view.set_vcpus(config.vcpus());
+    view.set_vcpus(max_vcpus(config));
     view.set_max_memory_kib(config.max_memory_kib());
     view.set_target_memory_kib(record.target_memory_kib());
     view.set_created_unix(record.created_unix());
@@ -123,7 +124,7 @@ v1::Domain describe_domain(const v1::DomainRecord& record, const std::optional<D
     *view.mutable_config() = config;
     if (info) {
         add_info(view, *info);
-        view.set_vcpus(config.vcpus());
+        view.set_vcpus(max_vcpus(config));
     }
     switch (record.phase()) {
         case v1::PHASE_BUILDING:

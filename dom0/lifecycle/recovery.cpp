@@ -6,6 +6,16 @@
 #include "log/log.h"
 
 namespace torii::dom0 {
+namespace {
+
+uint32_t own_vcpus(const std::vector<DomainInfo>& infos) {
+    for (const DomainInfo& info : infos) {
+        if (info.domain == kDom0) return info.vcpus;
+    }
+    return 0;
+}
+
+}  // namespace
 
 void DomainManager::recover() {
     for (v1::DomainRecord& record : parts_.state.load()) {
@@ -23,7 +33,8 @@ void DomainManager::recover() {
         recover_record(managed, info_of(managed, infos));
     }
     release_unknown_rings(infos);
-    nodes_.write_control_domain();
+    nodes_.write_control_domain(own_vcpus(infos));
+    pools_.write_first_name();
     check_domains();
 }
 

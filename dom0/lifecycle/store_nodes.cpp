@@ -2,6 +2,7 @@
 
 #include <torii/abi/grant_table.h>
 
+#include "cpus/placement.h"
 #include "log/log.h"
 
 namespace torii::dom0 {
@@ -14,6 +15,13 @@ using xenstore::Permissions;
 std::string home(DomId domain) {
     return fmt::format("/local/domain/{}", domain.raw());
 }
+
+// What drivers/xen/cpu_hotplug.c of Linux reads, at its start and whenever it changes.
+std::string availability(DomId domain, uint32_t vcpu) {
+    return fmt::format("{}/cpu/{}/availability", home(domain), vcpu);
+}
+constexpr const char* kOnline = "online";
+constexpr const char* kOffline = "offline";
 
 std::string machine(const std::string& uuid) {
     return "/vm/" + uuid;
@@ -57,9 +65,10 @@ void write_machine(LocalAccess& store, const v1::DomainRecord& record, DomId dom
     make(store, base + "/memory/target", std::to_string(config.memory_kib()), readable_by(domain));
     make(store, base + "/memory/videoram", "0", readable_by(domain));
     make(store, base + "/cpu", "", readable_by(domain));
-    for (uint32_t cpu = 0; cpu < config.vcpus(); cpu++) {
+    for (uint32_t cpu = 0; cpu < max_vcpus(config); cpu++) {
         make(store, fmt::format("{}/cpu/{}", base, cpu), "", readable_by(domain));
-        make(store, fmt::format("{}/cpu/{}/availability", base, cpu), "online", readable_by(domain));
+        make(store, availability(domain, cpu), cpu < wanted_vcpus(record) ? kOnline : kOffline,
+             readable_by(domain));
     }
     make(store, base + "/store", "", readable_by(domain));
     make(store, base + "/store/port", std::to_string(record.xenstore_port()), readable_by(domain));
@@ -92,11 +101,16 @@ void write_exchange(LocalAccess& store, DomId domain) {
 
 }  // namespace
 
-void StoreNodes::write_control_domain() {
-    client_.transaction([](LocalAccess& store) {
+void StoreNodes::write_control_domain(uint32_t vcpus) {
+    client_.transaction([vcpus](LocalAccess& store) {
         store.write("/local/domain/0/name", "Domain-0");
         store.write("/local/domain/0/domid", "0");
         store.write("/tool/torii", "");
+        // Those of an earlier daemon stay as they are: its kernel would follow any change.
+        for (uint32_t vcpu = 0; vcpu < vcpus; vcpu++) {
+            const std::string path = availability(kDom0, vcpu);
+            if (!store.exists(path)) store.write(path, kOnline);
+        }
     });
 }
 
@@ -130,6 +144,24 @@ void StoreNodes::rename(DomId domain, const std::string& uuid, const std::string
 
 void StoreNodes::set_memory_target(DomId domain, uint64_t kib) {
     client_.write(home(domain) + "/memory/target", std::to_string(kib));
+}
+
+void StoreNodes::set_vcpus(DomId domain, uint32_t vcpus, uint32_t online) {
+    client_.transaction([&](LocalAccess& store) {
+        for (uint32_t vcpu = 0; vcpu < vcpus; vcpu++) {
+            const std::string path = availability(domain, vcpu);
+            const char* wanted = vcpu < online ? kOnline : kOffline;
+            // A node that is as it should be is left alone: each write wakes the guest's kernel. One that is
+            // not there is another toolstack's omission.
+            const auto found = store.read(path);
+            if (!found) {
+                make(store, fmt::format("{}/cpu/{}", home(domain), vcpu), "", readable_by(domain));
+                make(store, path, wanted, readable_by(domain));
+            } else if (*found != wanted) {
+                store.write(path, wanted);
+            }
+        }
+    });
 }
 
 bool StoreNodes::accepts_shutdown(DomId domain, bool reboot) {

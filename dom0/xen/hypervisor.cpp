@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "log/log.h"
+#include "xen/call_result.h"
 
 namespace torii::dom0 {
 namespace {
@@ -18,23 +19,6 @@ namespace {
 constexpr size_t kDomainsPerCall = 64;
 constexpr size_t kLogBytesPerCall = 16 * 1024;
 constexpr size_t kEndReasonBytes = 512;
-
-bool is(int64_t result, abi::Errno error) {
-    return result == abi::negated(error);
-}
-
-ErrorCode code_for(int64_t result) {
-    if (is(result, abi::Errno::kESRCH)) return ErrorCode::kNoDomain;
-    if (is(result, abi::Errno::kENOMEM)) return ErrorCode::kNoMemory;
-    if (is(result, abi::Errno::kENOSYS) || is(result, abi::Errno::kEOPNOTSUPP))
-        return ErrorCode::kNotSupported;
-    return ErrorCode::kHypercall;
-}
-
-[[noreturn]] void fail(int64_t result, const std::string& what) {
-    throw Failure(code_for(result), fmt::format("the hypervisor refused to {}: {}", what,
-                                                std::strerror(static_cast<int>(-result))));
-}
 
 DomainInfo to_info(const abi::DomctlGetdomaininfo& raw) {
     DomainInfo info;
@@ -52,6 +36,7 @@ DomainInfo to_info(const abi::DomctlGetdomaininfo& raw) {
     info.shared_info = Mfn(raw.shared_info_frame);
     info.cpu_time_ns = raw.cpu_time;
     info.online_vcpus = raw.nr_online_vcpus;
+    info.pool = PoolId(raw.cpupool);
     info.vcpus = raw.max_vcpu_id == abi::kInvalidMaxVcpuId ? 0 : raw.max_vcpu_id + 1;
     return info;
 }
@@ -81,7 +66,7 @@ void Hypervisor::simple_domctl(abi::DomctlCommand command, DomId domain, const c
     CallStruct<abi::Domctl> call(calls_);
     if (fill) fill(*call);
     const int64_t result = domctl(call, command, domain);
-    if (result < 0) fail(result, fmt::format("{} domain {}", what, domain.raw()));
+    if (result < 0) fail_call(result, fmt::format("{} domain {}", what, domain.raw()));
 }
 
 DomId Hypervisor::create_domain(const Uuid& handle, const DomainLimits& limits) {
@@ -105,7 +90,7 @@ DomId Hypervisor::create_domain(const Uuid& handle, const DomainLimits& limits) 
             ErrorCode::kNoMemory,
             "the hypervisor has no memory left for another domain: destroy one, or give dom0 less memory");
     }
-    if (result < 0) fail(result, "create a domain");
+    if (result < 0) fail_call(result, "create a domain");
     return DomId(call->domain);
 }
 
@@ -144,7 +129,7 @@ void Hypervisor::pin_top_level_table(DomId domain, Mfn table) {
     operation->cmd = static_cast<uint32_t>(abi::MmuextOpCommand::kPinL4Table);
     operation->arg1.mfn = table.raw();
     const int64_t result = calls_.call(abi::Hypercall::kMmuextOp, {operation.address(), 1, 0, domain.raw()});
-    if (result < 0) fail(result, fmt::format("accept the first page tables of domain {}", domain.raw()));
+    if (result < 0) fail_call(result, fmt::format("accept the first page tables of domain {}", domain.raw()));
 }
 
 Port Hypervisor::allocate_unbound_port(DomId domain, DomId remote) {
@@ -154,7 +139,7 @@ Port Hypervisor::allocate_unbound_port(DomId domain, DomId remote) {
     const int64_t result =
         calls_.call(abi::Hypercall::kEventChannelOp,
                     {static_cast<uint64_t>(abi::EventChannelOp::kAllocUnbound), operation.address()});
-    if (result < 0) fail(result, fmt::format("allocate an event channel in domain {}", domain.raw()));
+    if (result < 0) fail_call(result, fmt::format("allocate an event channel in domain {}", domain.raw()));
     return Port(operation->port);
 }
 
@@ -170,7 +155,7 @@ size_t Hypervisor::populate(DomId domain, unsigned order, std::span<uint64_t> fr
         calls_.call(abi::Hypercall::kMemoryOp,
                     {static_cast<uint64_t>(abi::MemoryOp::kPopulatePhysmap), reservation.address()});
     if (is(result, abi::Errno::kENOMEM)) return 0;
-    if (result < 0) fail(result, fmt::format("give memory to domain {}", domain.raw()));
+    if (result < 0) fail_call(result, fmt::format("give memory to domain {}", domain.raw()));
     std::copy_n(extents.items().begin(), frames.size(), frames.begin());
     return static_cast<size_t>(result);
 }
@@ -191,7 +176,7 @@ void Hypervisor::destroy(DomId domain) {
         result = domctl(call, abi::DomctlCommand::kDestroydomain, domain);
     } while (is(result, abi::Errno::kEAGAIN) || is(result, abi::Errno::kERESTART));
     if (result < 0 && !is(result, abi::Errno::kESRCH)) {
-        fail(result, fmt::format("destroy domain {}", domain.raw()));
+        fail_call(result, fmt::format("destroy domain {}", domain.raw()));
     }
 }
 
@@ -200,7 +185,7 @@ std::optional<DomainInfo> Hypervisor::domain(DomId domain) {
     const int64_t result = domctl(call, abi::DomctlCommand::kGetdomaininfo, domain);
     // The call answers with the next existing domain when the asked one does not exist.
     if (is(result, abi::Errno::kESRCH)) return std::nullopt;
-    if (result < 0) fail(result, fmt::format("describe domain {}", domain.raw()));
+    if (result < 0) fail_call(result, fmt::format("describe domain {}", domain.raw()));
     if (call->u.getdomaininfo.domain != domain.raw()) return std::nullopt;
     return to_info(call->u.getdomaininfo);
 }
@@ -216,7 +201,7 @@ std::vector<DomainInfo> Hypervisor::domains() {
         request.max_domains = kDomainsPerCall;
         request.buffer.address = buffer.address();
         const int64_t result = sysctl(call, abi::SysctlCommand::kGetdomaininfolist);
-        if (result < 0) fail(result, "list the domains");
+        if (result < 0) fail_call(result, "list the domains");
         const size_t count = std::min<size_t>(request.num_domains, kDomainsPerCall);
         for (size_t i = 0; i < count; i++)
             all.push_back(to_info(buffer[i]));
@@ -243,10 +228,10 @@ std::optional<std::string> Hypervisor::end_reason(DomId domain) {
 HostInfo Hypervisor::host() {
     CallStruct<abi::Sysctl> call(calls_);
     const int64_t result = sysctl(call, abi::SysctlCommand::kPhysinfo);
-    if (result < 0) fail(result, "describe the machine");
+    if (result < 0) fail_call(result, "describe the machine");
     const auto& raw = call->u.physinfo;
     return HostInfo{raw.total_pages,      raw.free_pages,       raw.scrub_pages, raw.nr_cpus,
-                    raw.cores_per_socket, raw.threads_per_core, raw.cpu_khz};
+                    raw.cores_per_socket, raw.threads_per_core, raw.cpu_khz,     raw.max_cpu_id + 1};
 }
 
 std::string Hypervisor::version_text(uint32_t operation, size_t bytes) {
@@ -258,7 +243,7 @@ std::string Hypervisor::version_text(uint32_t operation, size_t bytes) {
 VersionInfo Hypervisor::version() {
     const auto operation = [](abi::VersionOp op) { return static_cast<uint32_t>(op); };
     const int64_t number = calls_.call(abi::Hypercall::kXenVersion, {operation(abi::VersionOp::kVersion)});
-    if (number < 0) fail(number, "tell its version");
+    if (number < 0) fail_call(number, "tell its version");
     VersionInfo info;
     info.version =
         fmt::format("{}.{}{}", number >> 16, number & 0xFFFF,
@@ -286,7 +271,7 @@ std::string Hypervisor::read_log(bool clear, size_t limit) {
         request.buffer.address = buffer.address();
         request.count = kLogBytesPerCall;
         const int64_t result = sysctl(call, abi::SysctlCommand::kReadconsole);
-        if (result < 0) fail(result, "show its log");
+        if (result < 0) fail_call(result, "show its log");
         const size_t count = std::min<size_t>(request.count, kLogBytesPerCall);
         log.append(buffer.items().data(), count);
         if (log.size() > limit) log.erase(0, log.size() - limit);
@@ -301,7 +286,7 @@ std::string Hypervisor::read_log(bool clear, size_t limit) {
         call->u.readconsole.buffer.address = buffer.address();
         call->u.readconsole.count = kLogBytesPerCall;
         const int64_t result = sysctl(call, abi::SysctlCommand::kReadconsole);
-        if (result < 0) fail(result, "clear its log");
+        if (result < 0) fail_call(result, "clear its log");
     }
     return log;
 }
@@ -314,7 +299,7 @@ std::vector<PerformanceCounter> Hypervisor::counters() {
         throw Failure(ErrorCode::kNotSupported,
                       "this hypervisor keeps no performance counters (it was built without them)");
     }
-    if (asked < 0) fail(asked, "tell its counters");
+    if (asked < 0) fail_call(asked, "tell its counters");
     const uint32_t counters = sizes->u.perfc_op.nr_counters;
     const uint32_t values = sizes->u.perfc_op.nr_vals;
     if (counters == 0) return {};
@@ -329,7 +314,7 @@ std::vector<PerformanceCounter> Hypervisor::counters() {
     request.desc.address = descriptions.address();
     request.val.address = numbers.address();
     const int64_t result = sysctl(call, abi::SysctlCommand::kPerfcOp);
-    if (result < 0) fail(result, "tell its counters");
+    if (result < 0) fail_call(result, "tell its counters");
 
     std::vector<PerformanceCounter> all;
     size_t next = 0;
@@ -347,7 +332,7 @@ void Hypervisor::reset_counters() {
     CallStruct<abi::Sysctl> call(calls_);
     call->u.perfc_op.cmd = static_cast<uint32_t>(abi::PerfCounterOp::kReset);
     const int64_t result = sysctl(call, abi::SysctlCommand::kPerfcOp);
-    if (result < 0) fail(result, "reset its counters");
+    if (result < 0) fail_call(result, "reset its counters");
 }
 
 }  // namespace torii::dom0

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "xen/cpu_types.h"
 #include "xen/ids.h"
 #include "xen/privileged_calls.h"
 
@@ -46,6 +47,7 @@ struct DomainInfo {
     uint64_t cpu_time_ns = 0;
     uint32_t online_vcpus = 0;
     uint32_t vcpus = 0;
+    PoolId pool;
 };
 
 struct HostInfo {
@@ -56,6 +58,7 @@ struct HostInfo {
     uint32_t cores_per_socket = 0;
     uint32_t threads_per_core = 0;
     uint32_t cpu_khz = 0;
+    uint32_t cpu_limit = 0;  // every CPU's number is below it
 };
 
 struct VersionInfo {
@@ -103,6 +106,28 @@ public:
     // Nothing from a hypervisor that doesn't keep it (it is Torii's own call): then its log may tell.
     std::optional<std::string> end_reason(DomId domain);
 
+    // --- CPUs (hypervisor_cpus.cpp)
+    VcpuInfo vcpu(DomId domain, uint32_t vcpu);
+    // Nothing from a hypervisor that doesn't tell (it is Torii's own call).
+    std::optional<VcpuTimes> vcpu_times(DomId domain, uint32_t vcpu);
+    VcpuAffinity vcpu_affinity(DomId domain, uint32_t vcpu);
+    void set_vcpu_affinity(DomId domain, uint32_t vcpu, const AffinityChange& change);
+    // Nothing when the scheduler has no weights.
+    std::optional<SchedulerShare> scheduler_share(DomId domain, abi::SchedulerId scheduler);
+    void set_scheduler_share(DomId domain, abi::SchedulerId scheduler, const SchedulerShare& share);
+    std::vector<PoolInfo> pools();
+    CpuSet free_cpus();  // in no pool
+    PoolId create_pool();
+    void destroy_pool(PoolId pool);
+    void add_pool_cpu(PoolId pool, uint32_t cpu);
+    void remove_pool_cpu(PoolId pool, uint32_t cpu);
+    void move_to_pool(DomId domain, PoolId pool);
+    // Microseconds; nothing when the pool's scheduler has no such limit.
+    std::optional<uint32_t> ratelimit(const PoolInfo& pool);
+    void set_ratelimit(const PoolInfo& pool, uint32_t microseconds);
+    // By CPU number; nothing for those that are not there.
+    std::vector<std::optional<CpuPlace>> cpu_topology();
+
     // --- The machine
     HostInfo host();
     VersionInfo version();
@@ -118,6 +143,8 @@ private:
     void simple_domctl(abi::DomctlCommand command, DomId domain, const char* what,
                        const std::function<void(abi::Domctl&)>& fill = nullptr);
     std::string version_text(uint32_t operation, size_t bytes);
+    uint32_t bitmap_bits();
+    int64_t pool_operation(abi::CpupoolOp operation, PoolId pool, uint32_t cpu = 0, DomId domain = kDom0);
 
     PrivilegedCalls& calls_;
 };

@@ -22,11 +22,13 @@ private:
 };
 
 using DomId = StrongNumber<struct DomIdTag, uint16_t>;
-using Port = StrongNumber<struct PortTag, uint32_t>;  // an event channel of the domain it is spoken of
-using Mfn = StrongNumber<struct MfnTag, uint64_t>;    // machine frame
-using Pfn = StrongNumber<struct PfnTag, uint64_t>;    // frame as its domain counts
+using Port = StrongNumber<struct PortTag, uint32_t>;      // an event channel of the domain it is spoken of
+using Mfn = StrongNumber<struct MfnTag, uint64_t>;        // machine frame
+using Pfn = StrongNumber<struct PfnTag, uint64_t>;        // frame as its domain counts
+using PoolId = StrongNumber<struct PoolIdTag, uint32_t>;  // a CPU pool
 using GrantRef = StrongNumber<struct GrantRefTag, uint32_t>;
 
 inline constexpr DomId kDom0{0};
+inline constexpr PoolId kFirstPool{0};  // there from the start, with all CPUs; cannot be destroyed
 
 }  // namespace torii::dom0

@@ -51,6 +51,16 @@ bool Service::is_introduced(DomId domain) const {
     return engine_->is_domain_introduced(domain);
 }
 
+bool Service::watches(DomId domain, std::string_view path) const {
+    const auto ring = engine_->rings().find(domain);
+    if (ring == engine_->rings().end()) return false;
+    const ConnectionId owner = ring->second.connection().id;
+    bool found = false;
+    engine_->store().watches().for_each_at_or_above(
+        path, [&](const Watch& watch) { found = found || watch.owner == owner; });
+    return found;
+}
+
 std::size_t Service::node_count(DomId domain) const {
     return engine_->store().tree().owned_by(domain);
 }

@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "xenstore/local_client.h"
@@ -103,6 +104,8 @@ public:
     void remove_domain_entries(DomId domain);
 
     [[nodiscard]] bool is_introduced(DomId domain) const;
+    // Whether the domain's own kernel has asked to be told of changes at `path`, or at a node above it.
+    [[nodiscard]] bool watches(DomId domain, std::string_view path) const;
     [[nodiscard]] std::size_t node_count(DomId domain) const;
     [[nodiscard]] Counters counters() const;
 

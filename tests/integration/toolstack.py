@@ -180,7 +180,7 @@ def dom0_image(side, name, kernel, guest_kernels, binaries):
     return path
 
 
-def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", memory="2048", dom0_memory="768M", time_limit=300,
+def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", cpus=1, memory="2048", dom0_memory="768M", time_limit=300,
          hypervisor_arguments="", hypervisor=None, binaries=BUILD):
     """A machine (not yet started) and the class that drives it. `side` is one of SIDES; `guests` are kernels' names."""
     with only_one("images"):
@@ -188,7 +188,7 @@ def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", memory="2048", dom0
         image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries)
         hypervisor = hypervisor or (BUILD / "torii.elf" if side == "torii" else peer.hypervisor())
     configuration = Configuration(
-        hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments="console=hvc0 quiet", cpu=cpu, memory=memory,
+        hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments="console=hvc0 quiet", cpu=cpu, cpus=cpus, memory=memory,
         hypervisor_arguments=f"console=com1 com1=115200 dom0_mem={dom0_memory},max:{dom0_memory} {hypervisor_arguments}".strip())
     machine = Machine(configuration, time_limit=time_limit, name=name, log_path=BUILD / "log" / f"{name}.log")
     return machine, (XenToolstack if side == "xen" else ToriiToolstack)

@@ -22,6 +22,9 @@ void add_create_command(CLI::App& app, Context& context);      // commands_creat
 void add_domain_commands(CLI::App& app, Context& context);     // commands_domain.cpp
 void add_console_commands(CLI::App& app, Context& context);    // commands_console.cpp
 void add_machine_commands(CLI::App& app, Context& context);    // commands_machine.cpp
+void add_vcpu_commands(CLI::App& app, Context& context);       // commands_vcpu.cpp
+void add_sched_commands(CLI::App& app, Context& context);      // commands_sched.cpp
+void add_top_command(CLI::App& app, Context& context);         // commands_top.cpp
 void add_completion_command(CLI::App& app, Context& context);  // completion.cpp
 
 // Writes to standard output; throws Failure (kSystem) when that fails, so that a full disk is not taken for

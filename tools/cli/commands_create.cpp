@@ -17,7 +17,10 @@ namespace {
 constexpr const char* kFooter =
     "The file is TOML; flags win over it. Keys: name, kernel, ramdisk, command-line, memory, max-memory, "
     "vcpus,\n"
-    "on-poweroff, on-reboot, on-crash, tsc, paused, uuid. Paths in the file are relative to the file.\n"
+    "max-vcpus, weight, cap, cpus, cpus-soft, pool, on-poweroff, on-reboot, on-crash, tsc, paused, uuid. "
+    "Paths "
+    "in the\n"
+    "file are relative to the file.\n"
     "\n"
     "    name = \"web1\"\n"
     "    kernel = \"/boot/vmlinuz-6.1.0-56-amd64\"\n"
@@ -40,6 +43,12 @@ struct CreateOptions {
     std::string memory;
     std::string max_memory;
     int64_t vcpus = 1;
+    int64_t max_vcpus = 0;
+    int64_t weight = 0;
+    int64_t cap = 0;
+    std::string cpus;
+    std::string soft_cpus;
+    std::string pool;
     std::string on_poweroff;
     std::string on_reboot;
     std::string on_crash;
@@ -54,6 +63,11 @@ std::string absolute_path(const std::string& path) {
 
 [[noreturn]] void refuse(const std::string& sentence) {
     throw Failure(ErrorCode::kInvalidArgument, sentence);
+}
+
+uint32_t count_of(const char* flag, int64_t number) {
+    if (number < 0 || number > INT32_MAX) refuse(std::string(flag) + " cannot be " + std::to_string(number));
+    return static_cast<uint32_t>(number);
 }
 
 void require(const v1::DomainConfig& config) {
@@ -75,12 +89,13 @@ Description describe(const CLI::App& command, const CreateOptions& options) {
     if (given("--cmdline")) config.set_command_line(options.command_line);
     if (given("--memory")) config.set_memory_kib(parse_memory_kib(options.memory));
     if (given("--max-memory")) config.set_max_memory_kib(parse_memory_kib(options.max_memory));
-    if (given("--vcpus")) {
-        if (options.vcpus < 0 || options.vcpus > INT32_MAX) {
-            refuse("--vcpus cannot be " + std::to_string(options.vcpus));
-        }
-        config.set_vcpus(static_cast<uint32_t>(options.vcpus));
-    }
+    if (given("--vcpus")) config.set_vcpus(count_of("--vcpus", options.vcpus));
+    if (given("--max-vcpus")) config.set_max_vcpus(count_of("--max-vcpus", options.max_vcpus));
+    if (given("--weight")) config.set_weight(parse_weight(options.weight));
+    if (given("--cap")) config.set_cap_percent(parse_cap(options.cap));
+    if (given("--cpus")) config.set_cpus(parse_cpus(options.cpus));
+    if (given("--cpus-soft")) config.set_soft_cpus(parse_cpus(options.soft_cpus));
+    if (given("--pool")) config.set_pool(options.pool);
     if (given("--on-poweroff")) config.set_on_poweroff(parse_end_action(options.on_poweroff));
     if (given("--on-reboot")) config.set_on_reboot(parse_end_action(options.on_reboot));
     if (given("--on-crash")) config.set_on_crash(parse_end_action(options.on_crash));
@@ -127,6 +142,14 @@ ExitCode create(const Context& context, const Description& description) {
     return ExitCode::kSuccess;
 }
 
+void add_placement_options(CLI::App& command, CreateOptions& options) {
+    command.add_option("--weight", options.weight, "Its part of the CPUs, 1 to 65535 (default 256)");
+    command.add_option("--cap", options.cap, "The most CPU it may use, in percent of one CPU; 0: no limit");
+    command.add_option("--cpus", options.cpus, "The CPUs it may run on: 0-3,^2 (default: all)");
+    command.add_option("--cpus-soft", options.soft_cpus, "The CPUs it had better run on");
+    command.add_option("--pool", options.pool, "The CPU pool it runs in (default: the first)");
+}
+
 }  // namespace
 
 void add_create_command(CLI::App& app, Context& context) {
@@ -140,7 +163,9 @@ void add_create_command(CLI::App& app, Context& context) {
     command->add_option("--cmdline,-c", options->command_line, "The kernel's command line");
     command->add_option("--memory,-m", options->memory, "Memory: 256M, 2G; a plain number is MiB");
     command->add_option("--max-memory", options->max_memory, "The most that mem-set may give it");
-    command->add_option("--vcpus", options->vcpus, "Virtual CPUs (default 1)");
+    command->add_option("--vcpus", options->vcpus, "Virtual CPUs that are online at its start (default 1)");
+    command->add_option("--max-vcpus", options->max_vcpus, "The most that vcpu-set may give it");
+    add_placement_options(*command, *options);
     command->add_option("--on-poweroff", options->on_poweroff, "destroy (default), restart or preserve");
     command->add_option("--on-reboot", options->on_reboot, "restart (default), destroy or preserve");
     command->add_option("--on-crash", options->on_crash, "destroy (default), restart or preserve");

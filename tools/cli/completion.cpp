@@ -7,6 +7,8 @@ namespace torii::cli {
 namespace {
 
 constexpr const char* kBashScript = R"bash(# bash completion for torii: eval "$(torii completion bash)"
+_torii_domains() { torii list 2>/dev/null | awk 'NR > 1 { print $2 }'; }
+_torii_pools() { torii pool 2>/dev/null | awk '/^[0-9]/ { print $2 }'; }
 _torii()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} verb= word
@@ -18,6 +20,7 @@ _torii()
     case $previous in
         --kernel|-k|--ramdisk|-r|--socket) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
         --on-poweroff|--on-reboot|--on-crash) COMPREPLY=($(compgen -W "destroy restart preserve" -- "$current")); return ;;
+        --pool) COMPREPLY=($(compgen -W "$(_torii_pools)" -- "$current")); return ;;
         --tsc) COMPREPLY=($(compgen -W "native default emulate" -- "$current")); return ;;
     esac
     if [ -z "$verb" ]; then
@@ -30,8 +33,18 @@ _torii()
     case $verb in
         create) compopt -o filenames; COMPREPLY=($(compgen -f -X '!*.toml' -- "$current") $(compgen -d -- "$current")) ;;
         completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
-        list|host|dmesg|counters) ;;
-        *) COMPREPLY=($(compgen -W "$(torii list 2>/dev/null | awk 'NR > 1 && $2 != "Domain-0" { print $2 }')" -- "$current")) ;;
+        list|host|dmesg|counters|top) ;;
+        pool)
+            case $previous in
+                pool) COMPREPLY=($(compgen -W "list create destroy move add-cpu remove-cpu" -- "$current")) ;;
+                destroy|add-cpu|remove-cpu) COMPREPLY=($(compgen -W "$(_torii_pools)" -- "$current")) ;;
+                move) COMPREPLY=($(compgen -W "$(_torii_domains)" -- "$current")) ;;
+                create) ;;
+                *) [ "${COMP_WORDS[COMP_CWORD-2]}" = move ] && COMPREPLY=($(compgen -W "$(_torii_pools)" -- "$current")) ;;
+            esac ;;
+        vcpu-list|vcpu-set|vcpu-pin|sched|info)
+            [ "$previous" = "$verb" ] && COMPREPLY=($(compgen -W "$(_torii_domains)" -- "$current")) ;;
+        *) COMPREPLY=($(compgen -W "$(_torii_domains | grep -vx Domain-0)" -- "$current")) ;;
     esac
 }
 complete -F _torii torii

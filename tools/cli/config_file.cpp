@@ -1,6 +1,7 @@
 #include "config_file.h"
 
 #include <toml++/toml.h>
+#include <torii/cpu_set.h>
 #include <torii/failure.h>
 
 #include <array>
@@ -16,6 +17,9 @@ namespace torii::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kMaxWeight = 65535;
+constexpr int64_t kMaxCap = 65534;
 
 class Reader {
 public:
@@ -50,6 +54,16 @@ public:
             fail(node.source(), "\"" + key + "\" cannot be " + std::to_string(value));
         }
         return static_cast<uint32_t>(value);
+    }
+
+    template <typename Limit>
+    uint32_t limited(const std::string& key, const toml::node& node, Limit limit) const {
+        try {
+            return limit(number(key, node));
+        } catch (const Failure& failure) {
+            if (failure.code() == ErrorCode::kConfigurationSyntax) throw;
+            fail(node.source(), key + ": " + failure.what());
+        }
     }
 
     template <typename Convert>
@@ -90,8 +104,8 @@ struct Key {
     Setter set;
 };
 
-const std::array<Key, 13>& keys() {
-    static const std::array<Key, 13> table{{
+const std::array<Key, 19>& keys() {
+    static const std::array<Key, 19> table{{
         {"name", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_name(r.text(k, n)); }},
         {"uuid", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_uuid(r.text(k, n)); }},
         {"kernel", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_kernel(r.file(k, n)); }},
@@ -101,6 +115,16 @@ const std::array<Key, 13>& keys() {
         {"max-memory",
          [](auto& r, auto& k, auto& n, auto& d) { d.config.set_max_memory_kib(r.memory(k, n)); }},
         {"vcpus", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_vcpus(r.count(k, n)); }},
+        {"max-vcpus", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_max_vcpus(r.count(k, n)); }},
+        {"weight",
+         [](auto& r, auto& k, auto& n, auto& d) { d.config.set_weight(r.limited(k, n, parse_weight)); }},
+        {"cap",
+         [](auto& r, auto& k, auto& n, auto& d) { d.config.set_cap_percent(r.limited(k, n, parse_cap)); }},
+        {"cpus",
+         [](auto& r, auto& k, auto& n, auto& d) { d.config.set_cpus(r.converted(k, n, parse_cpus)); }},
+        {"cpus-soft",
+         [](auto& r, auto& k, auto& n, auto& d) { d.config.set_soft_cpus(r.converted(k, n, parse_cpus)); }},
+        {"pool", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_pool(r.text(k, n)); }},
         {"on-poweroff", [](auto& r, auto& k, auto& n,
                            auto& d) { d.config.set_on_poweroff(r.converted(k, n, parse_end_action)); }},
         {"on-reboot", [](auto& r, auto& k, auto& n,
@@ -137,6 +161,25 @@ v1::TscMode parse_tsc_mode(const std::string& word) {
     if (word == "emulate") return v1::TSC_EMULATE;
     throw Failure(ErrorCode::kInvalidArgument,
                   "\"" + word + "\" is not possible: use native, default or emulate");
+}
+
+uint32_t parse_weight(int64_t number) {
+    if (number >= 1 && number <= kMaxWeight) return static_cast<uint32_t>(number);
+    throw Failure(ErrorCode::kInvalidArgument, "a weight of " + std::to_string(number) +
+                                                   " is not possible: give 1 to " +
+                                                   std::to_string(kMaxWeight));
+}
+
+uint32_t parse_cap(int64_t number) {
+    if (number >= 0 && number <= kMaxCap) return static_cast<uint32_t>(number);
+    throw Failure(ErrorCode::kInvalidArgument,
+                  "a cap of " + std::to_string(number) +
+                      " % is not possible: give percent of one CPU (200 is two whole CPUs), or 0 for none");
+}
+
+std::string parse_cpus(const std::string& text) {
+    CpuList::parse(text);
+    return text;
 }
 
 Description default_description() {

@@ -25,5 +25,10 @@ Description parse_description(const std::string& text, const std::string& path);
 // The words of the file and the flags. Throw Failure (kInvalidArgument) that lists the possible ones.
 v1::EndAction parse_end_action(const std::string& word);
 v1::TscMode parse_tsc_mode(const std::string& word);
+// A weight of 1 to 65535, a cap of 0 or more percent.
+uint32_t parse_weight(int64_t number);
+uint32_t parse_cap(int64_t number);
+// The list of CPUs itself, once it is known to be one.
+std::string parse_cpus(const std::string& text);
 
 }  // namespace torii::cli

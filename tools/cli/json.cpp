@@ -107,6 +107,11 @@ void JsonWriter::value(bool truth) {
     text_ += truth ? "true" : "false";
 }
 
+void JsonWriter::number(std::string_view digits) {
+    separate();
+    text_ += digits;
+}
+
 void JsonWriter::null() {
     separate();
     text_ += "null";

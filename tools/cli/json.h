@@ -24,6 +24,8 @@ public:
     void value(int number) { value(int64_t{number}); }
     void value(bool truth);
     void null();
+    // A number that is not whole, as it is to be written.
+    void number(std::string_view digits);
 
     template <typename Value>
     void field(std::string_view name, const Value& content) {

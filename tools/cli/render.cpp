@@ -5,18 +5,11 @@
 #include <ctime>
 
 #include "json.h"
+#include "render_cpus.h"
 #include "sizes.h"
 
 namespace torii::cli {
 namespace {
-
-std::string cpu_time(uint64_t nanoseconds) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%llu.%01llus",
-                  static_cast<unsigned long long>(nanoseconds / 1000000000),
-                  static_cast<unsigned long long>(nanoseconds / 100000000 % 10));
-    return text;
-}
 
 std::string local_time(int64_t unix_seconds) {
     if (unix_seconds == 0) return "-";
@@ -75,6 +68,11 @@ void write_domain(JsonWriter& json, const v1::Domain& domain) {
     json.field("vcpus", domain.vcpus());
     json.field("online_vcpus", domain.online_vcpus());
     json.field("cpu_time_ns", domain.cpu_time_ns());
+    if (!domain.pool().empty()) json.field("pool", domain.pool());
+    if (domain.share().known()) {
+        json.field("weight", domain.share().weight());
+        json.field("cap_percent", domain.share().cap_percent());
+    }
     json.field("created", static_cast<int64_t>(domain.created_unix()));
     json.field("ended", static_cast<int64_t>(domain.ended_unix()));
     json.field("terminal", domain.terminal());
@@ -92,6 +90,14 @@ void write_domain(JsonWriter& json, const v1::Domain& domain) {
 }
 
 }  // namespace
+
+std::string format_cpu_time(uint64_t nanoseconds) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%llu.%01llus",
+                  static_cast<unsigned long long>(nanoseconds / 1000000000),
+                  static_cast<unsigned long long>(nanoseconds / 100000000 % 10));
+    return text;
+}
 
 std::string render_table(const std::vector<std::vector<std::string>>& rows) {
     std::vector<size_t> widths;
@@ -137,10 +143,10 @@ std::string state_word(const v1::Domain& domain) {
 std::string render_list(const v1::DomainList& list) {
     std::vector<std::vector<std::string>> rows{{"ID", "NAME", "STATE", "MEMORY", "CPUS", "CPU-TIME", "WHY"}};
     for (const v1::Domain& domain : list.domains()) {
-        rows.push_back(
-            {domain.active() ? std::to_string(domain.domid()) : "-", domain.name(), state_word(domain),
-             domain.active() ? format_kib(domain.memory_kib()) : "-", std::to_string(domain.vcpus()),
-             domain.active() ? cpu_time(domain.cpu_time_ns()) : "-", printable(domain.explanation())});
+        rows.push_back({domain.active() ? std::to_string(domain.domid()) : "-", domain.name(),
+                        state_word(domain), domain.active() ? format_kib(domain.memory_kib()) : "-",
+                        online_of_max(domain), domain.active() ? format_cpu_time(domain.cpu_time_ns()) : "-",
+                        printable(domain.explanation())});
     }
     return render_table(rows);
 }
@@ -167,9 +173,14 @@ std::string render_domain(const v1::Domain& domain) {
         add_row(rows, "memory asked for", format_kib(domain.target_memory_kib()));
         add_row(rows, "memory at most", format_kib(domain.max_memory_kib()));
     }
-    add_row(rows, "cpus",
-            std::to_string(domain.vcpus()) + " (" + std::to_string(domain.online_vcpus()) + " online)");
-    add_row(rows, "cpu time", cpu_time(domain.cpu_time_ns()));
+    add_row(rows, "vcpus",
+            std::to_string(domain.online_vcpus()) + " online, at most " + std::to_string(domain.vcpus()));
+    if (!domain.pool().empty()) {
+        add_row(rows, "cpu pool", domain.pool());
+        add_row(rows, "weight", weight_text(domain.share()));
+        add_row(rows, "cap", cap_text(domain.share()));
+    }
+    add_row(rows, "cpu time", format_cpu_time(domain.cpu_time_ns()));
     if (domain.managed()) {
         const v1::DomainConfig& config = domain.config();
         add_row(rows, "created", local_time(domain.created_unix()));
@@ -207,6 +218,7 @@ std::string render_host(const v1::Host& host) {
     add_row(rows, "cpus",
             std::to_string(host.cpus()) + " (" + std::to_string(host.cores_per_socket()) +
                 " cores per socket, " + std::to_string(host.threads_per_core()) + " threads per core)");
+    add_topology(rows, host);
     add_row(rows, "cpu clock", std::to_string(host.cpu_khz() / 1000) + " MHz");
     add_row(rows, "domains", std::to_string(host.domains()));
     add_row(rows, "up", format_duration(host.uptime_seconds()));
@@ -230,6 +242,7 @@ std::string render_host_json(const v1::Host& host) {
     json.field("cores_per_socket", host.cores_per_socket());
     json.field("threads_per_core", host.threads_per_core());
     json.field("cpu_khz", host.cpu_khz());
+    write_topology(json, host);
     json.field("domains", host.domains());
     json.field("uptime_seconds", host.uptime_seconds());
     json.end_object();

@@ -11,6 +11,9 @@ namespace torii::cli {
 // Columns as wide as their widest cell; the last is not padded.
 std::string render_table(const std::vector<std::vector<std::string>>& rows);
 
+// "12.3s"
+std::string format_cpu_time(uint64_t nanoseconds);
+
 // "running", "paused", "dying", "crashed", ...
 std::string state_word(const v1::Domain& domain);
 

@@ -65,6 +65,8 @@ REGISTRY = (
     *(LongTest(f"boots-{dom0}-max", 2, f"{dom0} as dom0 and {guests} as domU on -cpu max,-smap", 1,
                ("{python}", f"{_MACHINE}/boots.py", "--dom0", dom0, "--guests", guests, "--cpu", "max,-smap"))
       for dom0, guests in (("6.1", "6.1,cloud"), ("6.12", "6.12"))),
+    LongTest("vcpu-set", 3, "vcpu-set up and down 200 times under load", 1,
+             ("{python}", f"{_MACHINE}/vcpus.py", "--changes", "200")),
     LongTest("demo-max", 1, "the demonstration on -cpu max,-smap", 1,
              ("{root}/tools/run", "--demo", "--accel", "tcg", "--cpu", "max,-smap")),
     LongTest("xenstore", 6, "10,000 operations with concurrent transactions", 1,

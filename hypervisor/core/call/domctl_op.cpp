@@ -20,6 +20,7 @@ CallResult refuse_kind(DomctlCall&) {
 // Size: a table, one line per operation.
 DomctlHandler handler_of(DomctlCommand command) {
     if (static_cast<uint32_t>(command) == abi::kDomctlGetEndReason) return get_end_reason;
+    if (static_cast<uint32_t>(command) == abi::kDomctlGetVcpuRunstate) return get_vcpu_runstate;
     switch (command) {
         case DomctlCommand::kDestroydomain:
             return destroy_domain_op;

@@ -75,6 +75,7 @@ CallResult set_extended_context(DomctlCall& call);
 CallResult get_extended_context(DomctlCall& call);
 CallResult get_vcpu_msrs(DomctlCall& call);
 CallResult set_vcpu_msrs(DomctlCall& call);
+CallResult get_vcpu_runstate(DomctlCall& call);
 
 // --- domctl_machine.cpp ---
 CallResult init_hypercall_page(DomctlCall& call);

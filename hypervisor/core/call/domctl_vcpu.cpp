@@ -1,4 +1,8 @@
 // domctl: the registers of a vCPU, to build a domain or to look into one.
+#include <torii/abi/torii_control.h>
+
+#include <cstring>
+
 #include "arch/x86/pv/guest_context.h"
 #include "arch/x86/pv/pte.h"
 #include "arch/x86/pv/vcpu_context.h"
@@ -130,6 +134,17 @@ CallResult set_vcpu_msrs(DomctlCall& call) {
     auto& request = call.request.u.vcpu_msrs;
     (void)TRY(call.vcpu(request.vcpu));
     if (request.msr_count != 0) return Errno::kEINVAL;
+    return 0;
+}
+
+CallResult get_vcpu_runstate(DomctlCall& call) {
+    abi::DomctlVcpuRunstate request;
+    static_assert(sizeof(request) <= sizeof(call.request.u.payload));
+    memcpy(&request, call.request.u.payload, sizeof(request));
+    const Vcpu* const vcpu = TRY(call.vcpu(request.vcpu));
+    request.info = sched_runstate(vcpu->unit);
+    memcpy(call.request.u.payload, &request, sizeof(request));
+    call.answers = true;
     return 0;
 }
 

@@ -157,7 +157,7 @@ TEST(Render, ListForPeople) {
     *list.add_domains() = ended;
     EXPECT_EQ(render_list(list),
               "ID  NAME                STATE    MEMORY   CPUS  CPU-TIME  WHY\n"
-              "3   web1                running  256 MiB  1     1.2s      running [31m\n"
+              "3   web1                running  256 MiB  0/1   1.2s      running [31m\n"
               "-   a-much-longer-name  off      -        1     -         powered itself off\n");
 }
 

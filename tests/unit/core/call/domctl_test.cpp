@@ -239,6 +239,30 @@ TEST_F(DomctlTest, TheReasonOfAnEnd) {
     EXPECT_EQ(issue(DomctlCommand::kResumedomain, 1), failure(Errno::kEINVAL));
 }
 
+TEST_F(DomctlTest, WhereTheTimeOfAVcpuWent) {
+    abi::Domctl op = request(static_cast<DomctlCommand>(abi::kDomctlGetVcpuRunstate), 1);
+    const auto ask = [&](uint32_t vcpu) {
+        const abi::DomctlVcpuRunstate wish{vcpu, 0, {}};
+        memcpy(op.u.payload, &wish, sizeof(wish));
+        return issue(op);
+    };
+    ASSERT_EQ(ask(0), 0);
+    abi::DomctlVcpuRunstate answer;
+    memcpy(&answer, op.u.payload, sizeof(answer));
+    const abi::VcpuRunstateInfo own = sched_runstate(vcpu(guest()).unit);
+    EXPECT_EQ(answer.vcpu, 0u);
+    EXPECT_EQ(answer.info.state, own.state);
+    EXPECT_EQ(answer.info.state_entry_time, own.state_entry_time);
+    uint64_t told = 0;
+    for (const uint64_t time : answer.info.time)
+        told += time;
+    EXPECT_GT(told, 0u);
+    EXPECT_EQ(ask(1), failure(Errno::kENOENT));
+    EXPECT_EQ(ask(0xffff'ffff), failure(Errno::kENOENT));
+    op.domain = 1234;
+    EXPECT_EQ(ask(0), failure(Errno::kESRCH));
+}
+
 TEST_F(DomctlTest, LimitsAndHandles) {
     abi::Domctl op = request(DomctlCommand::kMaxMem, 1);
     op.u.max_mem.max_memkb = 8193;

@@ -74,6 +74,7 @@ FakeDomain& FakeHypervisor::add_domain(const Uuid& handle, uint64_t pages) {
     domain.grant_frame = *take_frame();
     for (uint64_t pfn = 0; pfn < pages; pfn++)
         domain.frames[pfn] = *take_frame();
+    cpus.domain(domain.id, domain.vcpus);
     return domains[domain.id] = domain;
 }
 
@@ -86,6 +87,7 @@ void FakeHypervisor::release(FakeDomain& domain) {
         std::memset(frame(mfn), 0, kPage);
         free_.insert(mfn);
     }
+    cpus.forget(domain.id);
     domains.erase(domain.id);
 }
 
@@ -203,7 +205,13 @@ void FakeHypervisor::describe(const FakeDomain& domain, abi::DomctlGetdomaininfo
     info.tot_pages = domain.frames.size();
     info.shared_info_frame = domain.shared_info;
     info.max_vcpu_id = domain.vcpus == 0 ? abi::kInvalidMaxVcpuId : domain.vcpus - 1;
-    info.nr_online_vcpus = 1;
+    const auto known = cpus.domains.find(domain.id);
+    info.nr_online_vcpus = domain.vcpus;
+    if (known == cpus.domains.end()) return;
+    info.cpupool = known->second.pool;
+    info.nr_online_vcpus = domain.vcpus - static_cast<uint32_t>(known->second.vcpus.size());
+    for (const FakeVcpu& vcpu : known->second.vcpus)
+        info.nr_online_vcpus += vcpu.online ? 1 : 0;
 }
 
 int64_t FakeHypervisor::domctl(abi::Domctl& request) {
@@ -215,12 +223,15 @@ int64_t FakeHypervisor::domctl(abi::Domctl& request) {
         if (free_.size() < 2) return abi::negated(abi::Errno::kENOMEM);
         FakeDomain& domain = add_domain(handle, 0);
         domain.vcpus = 0;
+        cpus.domain(domain.id, 0).vcpus.clear();
         request.domain = domain.id;
         return 0;
     }
     const auto found = domains.find(request.domain);
     if (found == domains.end()) return abi::negated(abi::Errno::kESRCH);
     FakeDomain& domain = found->second;
+    int64_t result = 0;
+    if (cpus.domctl(domain.id, domain.vcpus, request, result)) return result;
     if (request.cmd == abi::kDomctlGetEndReason) return tell_end_reason(domain, request);
     switch (command) {
         case abi::DomctlCommand::kDestroydomain:
@@ -235,6 +246,7 @@ int64_t FakeHypervisor::domctl(abi::Domctl& request) {
             return 0;
         case abi::DomctlCommand::kMaxVcpus:
             domain.vcpus = request.u.max_vcpus.max;
+            cpus.domain(domain.id, domain.vcpus);
             return 0;
         case abi::DomctlCommand::kMaxMem:
             domain.max_memory_kib = request.u.max_mem.max_memkb;
@@ -294,6 +306,8 @@ int64_t FakeHypervisor::perfc(abi::SysctlPerfcOp& request) {
 
 int64_t FakeHypervisor::sysctl(abi::Sysctl& request) {
     if (request.interface_version != abi::kSysctlInterfaceVersion) return abi::negated(abi::Errno::kEACCES);
+    int64_t result = 0;
+    if (cpus.sysctl(request, result)) return result;
     switch (static_cast<abi::SysctlCommand>(request.cmd)) {
         case abi::SysctlCommand::kGetdomaininfolist:
             return list_domains(request.u.getdomaininfolist);
@@ -302,6 +316,8 @@ int64_t FakeHypervisor::sysctl(abi::Sysctl& request) {
         case abi::SysctlCommand::kPhysinfo:
             request.u.physinfo.total_pages = frame_count_;
             request.u.physinfo.free_pages = free_.size();
+            request.u.physinfo.nr_cpus = cpus.count();
+            request.u.physinfo.max_cpu_id = cpus.count() - 1;
             return 0;
         case abi::SysctlCommand::kReadconsole: {
             auto& read = request.u.readconsole;

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "unit/dom0/kit/fake_cpus.h"
 #include "xen/event_channels.h"
 #include "xen/hypervisor.h"
 
@@ -65,6 +66,7 @@ public:
     FakeDomain& add_domain(const Uuid& handle, uint64_t pages);
 
     std::map<uint16_t, FakeDomain> domains;
+    FakeCpus cpus{4};
     std::string log;
     // Fails the call of this number (counted from 1) with this error; 0: none.
     int64_t fail_call = 0;
