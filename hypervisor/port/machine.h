@@ -5,9 +5,9 @@
 #include <string_view>
 
 #include "base/cpu_mask.h"
+#include "base/flush_clock.h"
 #include "base/frame.h"
 #include "base/ids.h"
-#include "base/flush_clock.h"
 
 namespace torii {
 

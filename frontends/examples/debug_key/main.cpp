@@ -1,5 +1,6 @@
-// A control domain that presses the hypervisor's debug keys: those of the argument `keys=`, each as Xen's `xl debug-keys` would.
-// Afterwards it computes on for `seconds=` (5 when not given), so that something runs that a watchdog can look after.
+// A control domain that presses the hypervisor's debug keys: those of the argument `keys=`, each as Xen's `xl
+// debug-keys` would. Afterwards it computes on for `seconds=` (5 when not given), so that something runs that
+// a watchdog can look after.
 
 #include <torii/abi/sysctl.h>
 #include <torii/guest/console.h>

@@ -24,10 +24,10 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/flush_clock.h"
 #include "base/frame.h"
 #include "base/ids.h"
 #include "base/result.h"
-#include "base/flush_clock.h"
 
 namespace torii {
 

@@ -54,8 +54,9 @@ bool RunQueue::core_is_idle() {
 
 RunQueue* RunQueue::best_idle(const SchedUnit& unit, bool only_preferred) {
     const CpuPool& pool = unit.group_->pool();
-    // It is warm where it ran last.
-    const bool here = pool.idle.contains(cpu_) && may_run(unit, cpu_);
+    // It is warm where it ran last; one that never ran goes where a whole core is free.
+    const bool here =
+        pool.idle.contains(cpu_) && may_run(unit, cpu_) && (unit.on_since_ != 0 || core_is_idle());
     if (here && (!only_preferred || unit.soft_.contains(cpu_))) return this;
     RunQueue* best = nullptr;
     unsigned best_score = 0;

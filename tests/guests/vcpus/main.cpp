@@ -31,7 +31,8 @@ GUEST_TEST(vcpu_runstate, "The runstate's times add up and sleeping counts as bl
     const auto blocked = static_cast<size_t>(abi::RunState::kBlocked);
     abi::VcpuRunstateInfo before{};
     abi::VcpuRunstateInfo after{};
-    // A busy machine may be late to begin the sleep, whose end is fixed: one of several must be as long as it was meant.
+    // A busy machine may be late to begin the sleep, whose end is fixed: one of several must be as long as it
+    // was meant.
     for (int attempt = 0; attempt < 10; ++attempt) {
         CHECK_SUCCEEDS(vcpu_op(abi::VcpuOp::kGetRunstateInfo, 0, before));
         CHECK_EQUAL(before.state, static_cast<int32_t>(abi::RunState::kRunning));
