@@ -71,6 +71,8 @@ REGISTRY = (
              ("{root}/tools/run", "--demo", "--accel", "tcg", "--cpu", "max,-smap")),
     LongTest("xenstore", 6, "10,000 operations with concurrent transactions", 1,
              ("{python}", f"{_MACHINE}/xenstore_clients.py", "--rounds", "170")),
+    # A busy host starves CPUs into looking as if they hung: not in CI.
+    LongTest("crash", "many CPUs", "each CPU's backtrace at the end, and the watchdog", 1, ("{python}", f"{_MACHINE}/crash.py")),
     LongTest("random-calls", 8, "a million random calls, with a recount after each", 10,
              ("env", "TORII_RANDOM_CALLS=100000", "TORII_RANDOM_SEED=1{portion}", "{build}/tests/model/random_calls_test"),
              "asan", ("random_calls_test",)),
