@@ -240,6 +240,7 @@ TEST_F(DomctlTest, TheReasonOfAnEnd) {
 }
 
 TEST_F(DomctlTest, WhereTheTimeOfAVcpuWent) {
+    fakes::machine().advance(1000);
     abi::Domctl op = request(static_cast<DomctlCommand>(abi::kDomctlGetVcpuRunstate), 1);
     const auto ask = [&](uint32_t vcpu) {
         const abi::DomctlVcpuRunstate wish{vcpu, 0, {}};
