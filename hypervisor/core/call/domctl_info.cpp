@@ -5,25 +5,23 @@
 
 #include "core/call/domctl_ops.h"
 #include "core/memory/reservation.h"
-#include "port/machine.h"
 
 namespace torii::call {
 namespace {
 
-uint64_t run_time(const Vcpu& vcpu, Nanoseconds time) {
-    return vcpu.unit.clock.snapshot(time).time[static_cast<unsigned>(abi::RunState::kRunning)];
+uint64_t run_time(const Vcpu& vcpu) {
+    return sched_runstate(vcpu.unit).time[static_cast<unsigned>(abi::RunState::kRunning)];
 }
 
 // The domain as its vCPUs make it look: running when one runs, blocked when none that is up wants to.
 void describe_vcpus(const Domain& domain, abi::DomctlGetdomaininfo& info) {
-    const Nanoseconds time = now();
     bool blocked = true;
     info.max_vcpu_id = abi::kInvalidMaxVcpuId;
     for (uint32_t i = 0; i < domain.vcpu_count; ++i) {
         const Vcpu* const vcpu = domain.vcpus[i];
         if (vcpu == nullptr) continue;
         info.max_vcpu_id = i;
-        info.cpu_time += run_time(*vcpu, time);
+        info.cpu_time += run_time(*vcpu);
         if (!vcpu->up.load()) continue;
         ++info.nr_online_vcpus;
         if (!vcpu->unit.is_blocked()) blocked = false;
@@ -93,7 +91,7 @@ CallResult get_vcpu_info(DomctlCall& call) {
     info.online = vcpu->up.load() ? 1 : 0;
     info.blocked = vcpu->unit.is_blocked() ? 1 : 0;
     info.running = vcpu->unit.is_running() ? 1 : 0;
-    info.cpu_time = run_time(*vcpu, now());
+    info.cpu_time = run_time(*vcpu);
     info.cpu = vcpu->unit.cpu().raw();
     call.answers = true;
     return 0;

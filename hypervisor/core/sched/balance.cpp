@@ -52,6 +52,19 @@ bool RunQueue::core_is_idle() {
     return true;
 }
 
+unsigned RunQueue::placed_on_core() const {
+    unsigned sum = placed();
+    for (const RunQueue* thread = next_thread_.load(std::memory_order_relaxed); thread != this;
+         thread = thread->next_thread_.load(std::memory_order_relaxed))
+        sum += thread->placed();
+    return sum;
+}
+
+[[gnu::cold]] bool RunQueue::is_emptier_than(const RunQueue& other) const {
+    if (placed() != other.placed()) return placed() < other.placed();
+    return placed_on_core() < other.placed_on_core();
+}
+
 RunQueue* RunQueue::best_idle(const SchedUnit& unit, bool only_preferred) {
     const CpuPool& pool = unit.group_->pool();
     // It is warm where it ran last; one that never ran goes where a whole core is free.
@@ -104,7 +117,8 @@ RunQueue& RunQueue::best_home(const SchedUnit& unit) {
     RunQueue* best = unit.prefers_ ? best_idle(unit, true) : nullptr;
     if (best == nullptr) best = best_idle(unit, false);
     if (best != nullptr) {
-        unit.group_->pool().idle.remove(best->cpu_);
+        // One that sleeps on leaves the CPU to others.
+        if (unit.is_runnable()) unit.group_->pool().idle.remove(best->cpu_);
         return *best;
     }
     const bool liked = !unit.prefers_ || unit.soft_.contains(cpu_);
@@ -175,6 +189,8 @@ SchedUnit* RunQueue::movable_to(CpuId cpu) {
 // False: `other` has nothing that may come here.
 bool RunQueue::take_from(RunQueue& other) {
     const LockBoth both(lock_, other.lock_);
+    // An idle one is about to run the only one that it has.
+    if (other.current_ == other.idle_ && other.waiting() == 1) return false;
     SchedUnit* const unit = other.movable_to(cpu_);
     if (unit == nullptr) return false;
     other.charge(*other.current_, now());
@@ -191,7 +207,6 @@ void RunQueue::pull() {
     CpuPool* const pool = this->pool();
     if (pool == nullptr) return;
     // The mark comes before the look, so that who queues a unit meanwhile sees that this CPU would have it.
-    marked_idle_ = true;
     pool->idle.add(cpu_);
     // The busiest first.
     RunQueue* found[kMostQueuesTried]{};
@@ -236,7 +251,7 @@ RunQueue* RunQueue::next_in_pool() {
 [[gnu::cold]] void RunQueue::balance(Nanoseconds time) {
     const bool many = many_cpus.load(std::memory_order_relaxed);
     next_balance_.store(many ? time + kBalancePeriod : kNever, std::memory_order_relaxed);
-    if (waiting() == 0) return;
+    if (waiting() == 0 || is_idle()) return;
     RunQueue* idle = nullptr;
     {
         const LockGuard guard(lock_);

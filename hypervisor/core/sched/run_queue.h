@@ -62,6 +62,8 @@ public:
     [[nodiscard]] unsigned waiting() const { return waiting_.load(std::memory_order_relaxed); }
     // Units that are at home here, whether they want to run or not.
     [[nodiscard]] unsigned placed() const { return placed_.load(std::memory_order_relaxed); }
+    // Has fewer units, or as many on a core that has fewer.
+    [[nodiscard]] bool is_emptier_than(const RunQueue& other) const;
     void set_shortest_run(Nanoseconds time) { shortest_run_.store(time, std::memory_order_relaxed); }
 
     void place(SchedUnit& unit, SchedGroup& group, Nanoseconds now);
@@ -131,6 +133,7 @@ private:
     [[nodiscard]] RunQueue* best_idle(const SchedUnit& unit, bool only_preferred);
     [[nodiscard]] RunQueue* least_loaded(const SchedUnit& unit);
     [[nodiscard]] bool core_is_idle();
+    [[nodiscard]] unsigned placed_on_core() const;
     void carry(SchedUnit& unit, RunQueue& to, int64_t lag);
     [[nodiscard]] int64_t lag_of(const SchedUnit& unit, Nanoseconds most_credit);
     // Marks the CPU as idle or busy, and finds another that should come for what waits here.
@@ -168,6 +171,7 @@ private:
     // nothing after the queue was empty.
     int64_t pool_offset_ = 0;
     bool comparable_ = false;
+    bool marked_idle_ = false;             // in the pool's set of idle CPUs, unless another CPU took it out
     std::atomic<CpuPool*> pool_{nullptr};  // null: none, so nothing runs here
 
     const CpuPlace place_;
@@ -176,7 +180,6 @@ private:
     // Only this CPU touches these; next_balance_ is zeroed by others.
     std::atomic<Nanoseconds> next_balance_{0};
     uint32_t compared_with_ = 0;  // the CPU that it compared itself with last
-    bool marked_idle_ = false;    // in the pool's set of idle CPUs, unless another CPU took it out
     SliceTimer slice_timer_;
     SchedUnit* leaving_ = nullptr;  // whom the last switch took off, until it is off its stack
 };

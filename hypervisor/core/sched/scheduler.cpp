@@ -213,6 +213,7 @@ void RunQueue::switch_from_current(bool yielding) {
         to = &pick_with_quota(yielding ? &from : nullptr);
         if (to == idle_) {
             if (!looked_around) {
+                marked_idle_ = true;
                 guard.unlock();
                 pull();
                 continue;
@@ -321,6 +322,9 @@ bool RunQueue::try_reconsider(SchedUnit& unit, bool& placed) {
             // Another call has seen to it, or one reason not to run has taken over from another.
             if (!runnable && unit.clock.state() != idle_state(unit))
                 unit.clock.change(idle_state(unit), now());
+            // Chosen for it, and then it was held back: this CPU is free for others again.
+            if (placed && !runnable && current_ == idle_) [[unlikely]]
+                (void)after_choice(*idle_);
         } else if (runnable) {
             if (there_are_many_cpus() && !stays(unit, placed)) return false;
             const Nanoseconds time = now();
@@ -366,7 +370,7 @@ void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
     RunQueue* best = nullptr;
     group.pool().cpus.for_each([&best](CpuId cpu) {
         RunQueue& queue = cpu_scheduler(cpu).queue;
-        if (best == nullptr || queue.placed() < best->placed()) best = &queue;
+        if (best == nullptr || queue.is_emptier_than(*best)) best = &queue;
     });
     // A pool with domains has a CPU, but it may be exchanging the last one; the unit moves when it wakes.
     if (best == nullptr) best = &this_cpu_scheduler().queue;
