@@ -16,8 +16,8 @@ Result<Vcpu*> vcpu_of_request(const DomctlCall& call) {
 
 // Tells what the new affinities come to, before they are set: a place that can't be written then means that
 // nothing has changed. `hard` and `soft`, if wished for, hold what is to be set.
-Result<> tell_effective(const abi::DomctlVcpuaffinity& wish, const Affinity& affinity, const CpuMask& hard,
-                        const CpuMask& soft, const CpuMask& pool) {
+[[gnu::cold]] Result<> tell_effective(const abi::DomctlVcpuaffinity& wish, const Affinity& affinity,
+                                      const CpuMask& hard, const CpuMask& soft, const CpuMask& pool) {
     CpuMask effective;
     if ((wish.flags & abi::kVcpuAffinityHard) != 0) {
         effective.assign(hard);
@@ -33,7 +33,7 @@ Result<> tell_effective(const abi::DomctlVcpuaffinity& wish, const Affinity& aff
 
 }  // namespace
 
-CallResult set_vcpu_affinity(DomctlCall& call) {
+[[gnu::cold]] CallResult set_vcpu_affinity(DomctlCall& call) {
     const auto& wish = call.request.u.vcpuaffinity;
     constexpr uint32_t kBoth = abi::kVcpuAffinityHard | abi::kVcpuAffinitySoft;
     const bool sets_hard = (wish.flags & abi::kVcpuAffinityHard) != 0;
@@ -58,7 +58,7 @@ CallResult set_vcpu_affinity(DomctlCall& call) {
     return 0;
 }
 
-CallResult get_vcpu_affinity(DomctlCall& call) {
+[[gnu::cold]] CallResult get_vcpu_affinity(DomctlCall& call) {
     const auto& wish = call.request.u.vcpuaffinity;
     Vcpu& vcpu = *TRY(vcpu_of_request(call));
     CpuMask cpus;
@@ -76,13 +76,13 @@ CallResult get_vcpu_affinity(DomctlCall& call) {
 }
 
 // All memory is one node.
-CallResult set_node_affinity(DomctlCall& call) {
+[[gnu::cold]] CallResult set_node_affinity(DomctlCall& call) {
     CpuMask nodes;
     TRY(read_bitmap(call.request.u.nodeaffinity.nodemap, 1, nodes));
     if (nodes.is_empty()) return Errno::kEINVAL;
     return 0;
 }
-CallResult get_node_affinity(DomctlCall& call) {
+[[gnu::cold]] CallResult get_node_affinity(DomctlCall& call) {
     CpuMask nodes;
     nodes.assign_first(1);
     TRY(write_bitmap(call.request.u.nodeaffinity.nodemap, nodes));
@@ -91,7 +91,7 @@ CallResult get_node_affinity(DomctlCall& call) {
 
 // Tools know the scheduler as credit2. Its settings are those of the domain: asking for those of single vCPUs
 // is an error (public domctl.h).
-CallResult scheduler_op(DomctlCall& call) {
+[[gnu::cold]] CallResult scheduler_op(DomctlCall& call) {
     auto& request = call.request.u.scheduler_op;
     if (request.sched_id != static_cast<uint32_t>(abi::SchedulerId::kCredit2)) return Errno::kEINVAL;
     SchedGroup& group = call.domain.sched;

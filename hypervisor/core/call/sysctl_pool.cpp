@@ -34,7 +34,7 @@ void for_each_unit_in(const CpuPool& pool, Visit&& visit) {
     });
 }
 
-CallResult create(abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult create(abi::SysctlCpupoolOp& request) {
     if (request.sched_id != kScheduler) return Errno::kEINVAL;
     CpuPool* storage = TRY(heap_new<CpuPool>());
     Result<CpuPool*> created = Errno::kEEXIST;
@@ -50,7 +50,7 @@ CallResult create(abi::SysctlCpupoolOp& request) {
 }
 
 // A CPU whose removal has begun and isn't complete, else null.
-const RunQueue* leaving_cpu(const CpuPool& pool) {
+[[gnu::cold]] const RunQueue* leaving_cpu(const CpuPool& pool) {
     for (unsigned i = 0; i < cpu_count(); ++i) {
         const RunQueue& queue = cpu_scheduler(CpuId(i)).queue;
         if (queue.pool() == &pool && !pool.cpus.contains(CpuId(i))) return &queue;
@@ -58,7 +58,7 @@ const RunQueue* leaving_cpu(const CpuPool& pool) {
     return nullptr;
 }
 
-CallResult destroy(const abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult destroy(const abi::SysctlCpupoolOp& request) {
     const LockGuard guard(cpu_pools_lock);
     CpuPool& pool = *TRY(pool_of(request.cpupool_id));
     if (leaving_cpu(pool) != nullptr) return Errno::kEBUSY;
@@ -67,7 +67,7 @@ CallResult destroy(const abi::SysctlCpupoolOp& request) {
 }
 
 // About the first pool from that id on.
-CallResult describe(abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult describe(abi::SysctlCpupoolOp& request) {
     CpuMask cpus;
     {
         const LockGuard guard(cpu_pools_lock);
@@ -82,13 +82,13 @@ CallResult describe(abi::SysctlCpupoolOp& request) {
     return 0;
 }
 
-void find_free_cpus(CpuMask& cpus) {
+[[gnu::cold]] void find_free_cpus(CpuMask& cpus) {
     for (unsigned i = 0; i < cpu_count(); ++i) {
         if (cpu_scheduler(CpuId(i)).queue.pool() == nullptr) cpus.add(CpuId(i));
     }
 }
 
-CallResult describe_free(const abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult describe_free(const abi::SysctlCpupoolOp& request) {
     CpuMask cpus;
     {
         const LockGuard guard(cpu_pools_lock);
@@ -98,7 +98,7 @@ CallResult describe_free(const abi::SysctlCpupoolOp& request) {
     return 0;
 }
 
-CallResult add_cpu(const abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult add_cpu(const abi::SysctlCpupoolOp& request) {
     const LockGuard guard(cpu_pools_lock);
     CpuPool& pool = *TRY(pool_of(request.cpupool_id));
     CpuId cpu(request.cpu);
@@ -117,7 +117,7 @@ CallResult add_cpu(const abi::SysctlCpupoolOp& request) {
 }
 
 // Whether the CPU may go, and if so takes it out of the pool: no unit comes to it from now on.
-Result<> begin_removal(CpuPool& pool, CpuId cpu) {
+[[gnu::cold]] Result<> begin_removal(CpuPool& pool, CpuId cpu) {
     if (pool.cpus.count() == 1 && pool.domains != 0) return Errno::kEBUSY;
     bool pinned = false;
     for_each_unit_in(pool, [&](SchedUnit& unit) { pinned = pinned || Affinity(unit).is_pinned_to(cpu); });
@@ -129,7 +129,7 @@ Result<> begin_removal(CpuPool& pool, CpuId cpu) {
 
 // A vCPU that runs there has to leave first, perhaps the caller itself: so the call may have to be issued
 // again, and then finds the CPU in the pool's keeping but not among its CPUs.
-CallResult remove_cpu(const abi::SysctlCpupoolOp& request) {
+[[gnu::cold]] CallResult remove_cpu(const abi::SysctlCpupoolOp& request) {
     const LockGuard guard(cpu_pools_lock);
     CpuPool& pool = *TRY(pool_of(request.cpupool_id));
     CpuId cpu(request.cpu);
@@ -155,7 +155,7 @@ CallResult remove_cpu(const abi::SysctlCpupoolOp& request) {
     return 0;
 }
 
-CallResult move_domain(SysctlCall& call) {
+[[gnu::cold]] CallResult move_domain(SysctlCall& call) {
     const auto& request = call.request.u.cpupool_op;
     if (request.domid >= abi::kDomIdFirstReserved) return Errno::kEINVAL;
     const DomainRef domain(find_domain(DomId(static_cast<uint16_t>(request.domid))));
@@ -177,7 +177,7 @@ Result<> check_ratelimit(uint32_t microseconds) {
 
 }  // namespace
 
-CallResult cpu_pool_op(SysctlCall& call) {
+[[gnu::cold]] CallResult cpu_pool_op(SysctlCall& call) {
     auto& request = call.request.u.cpupool_op;
     switch (static_cast<abi::CpupoolOp>(request.op)) {
         case abi::CpupoolOp::kCreate:
@@ -198,12 +198,12 @@ CallResult cpu_pool_op(SysctlCall& call) {
     return Errno::kENOSYS;
 }
 
-CallResult scheduler_id(SysctlCall& call) {
+[[gnu::cold]] CallResult scheduler_id(SysctlCall& call) {
     call.request.u.sched_id.sched_id = kScheduler;
     return 0;
 }
 
-CallResult scheduler_settings(SysctlCall& call) {
+[[gnu::cold]] CallResult scheduler_settings(SysctlCall& call) {
     auto& request = call.request.u.scheduler_op;
     constexpr Nanoseconds kMicrosecond = 1000;
     const LockGuard guard(cpu_pools_lock);

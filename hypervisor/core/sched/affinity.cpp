@@ -4,7 +4,7 @@
 
 namespace torii {
 
-void Affinity::hard(CpuMask& cpus) const {
+[[gnu::cold]] void Affinity::hard(CpuMask& cpus) const {
     // The pin for the time being is not what was set.
     const bool bound = unit_.pinned_ ? unit_.bound_before_ : unit_.bound_;
     if (bound) {
@@ -14,7 +14,7 @@ void Affinity::hard(CpuMask& cpus) const {
     }
 }
 
-void Affinity::soft(CpuMask& cpus) const {
+[[gnu::cold]] void Affinity::soft(CpuMask& cpus) const {
     if (unit_.prefers_) {
         cpus.assign(unit_.soft_);
     } else {
@@ -22,7 +22,7 @@ void Affinity::soft(CpuMask& cpus) const {
     }
 }
 
-void Affinity::effective_hard(CpuMask& cpus) const {
+[[gnu::cold]] void Affinity::effective_hard(CpuMask& cpus) const {
     cpus.assign(unit_.group_->pool().cpus);
     if (!unit_.bound_) return;
     if (!unit_.pinned_) return cpus.keep(unit_.hard_);
@@ -30,13 +30,13 @@ void Affinity::effective_hard(CpuMask& cpus) const {
     cpus.add(unit_.pinned_to_);
 }
 
-Result<> Affinity::check(const CpuMask& cpus, bool hard) const {
+[[gnu::cold]] Result<> Affinity::check(const CpuMask& cpus, bool hard) const {
     if (!cpus.intersects(unit_.group_->pool().cpus)) return Errno::kEINVAL;
     if (hard && unit_.pinned_) return Errno::kEBUSY;
     return {};
 }
 
-void Affinity::set_hard(const CpuMask& cpus) {
+[[gnu::cold]] void Affinity::set_hard(const CpuMask& cpus) {
     RunQueue::at_home(unit_, [&](RunQueue&) {
         unit_.hard_.assign(cpus);
         unit_.bound_ = cpus.count() < cpu_count();
@@ -44,14 +44,14 @@ void Affinity::set_hard(const CpuMask& cpus) {
     RunQueue::relocate(unit_);
 }
 
-void Affinity::set_soft(const CpuMask& cpus) {
+[[gnu::cold]] void Affinity::set_soft(const CpuMask& cpus) {
     RunQueue::at_home(unit_, [&](RunQueue&) {
         unit_.soft_.assign(cpus);
         unit_.prefers_ = cpus.count() < cpu_count();
     });
 }
 
-void Affinity::reset() {
+[[gnu::cold]] void Affinity::reset() {
     RunQueue::at_home(unit_, [&](RunQueue&) {
         unit_.bound_ = false;
         unit_.bound_before_ = false;
@@ -60,7 +60,7 @@ void Affinity::reset() {
     });
 }
 
-Result<> Affinity::pin(CpuId cpu) {
+[[gnu::cold]] Result<> Affinity::pin(CpuId cpu) {
     if (!unit_.group_->pool().cpus.contains(cpu)) return Errno::kEINVAL;
     if (unit_.pinned_) {
         if (unit_.pinned_to_ == cpu) return {};
@@ -76,7 +76,7 @@ Result<> Affinity::pin(CpuId cpu) {
     return {};
 }
 
-void Affinity::unpin() {
+[[gnu::cold]] void Affinity::unpin() {
     if (!unit_.pinned_) return;
     RunQueue::at_home(unit_, [&](RunQueue&) {
         unit_.bound_ = unit_.bound_before_;
@@ -85,7 +85,7 @@ void Affinity::unpin() {
     RunQueue::relocate(unit_);
 }
 
-bool Affinity::only_cpu(CpuId& cpu) const {
+[[gnu::cold]] bool Affinity::only_cpu(CpuId& cpu) const {
     if (!unit_.bound_) return false;
     if (unit_.pinned_) {
         cpu = unit_.pinned_to_;
@@ -103,7 +103,7 @@ bool Affinity::only_cpu(CpuId& cpu) const {
     return found;
 }
 
-void Affinity::prepare_loss(CpuId cpu) {
+[[gnu::cold]] void Affinity::prepare_loss(CpuId cpu) {
     if (!unit_.bound_ || unit_.pinned_) {
         // Who is pinned keeps the CPU from going, but what it was bound to before must not become empty.
         if (!unit_.bound_before_ || !unit_.pinned_) return;

@@ -52,7 +52,7 @@ bool RunQueue::core_is_idle() {
     return true;
 }
 
-unsigned RunQueue::placed_on_core() const {
+[[gnu::cold]] unsigned RunQueue::placed_on_core() const {
     unsigned sum = placed();
     for (const RunQueue* thread = next_thread_.load(std::memory_order_relaxed); thread != this;
          thread = thread->next_thread_.load(std::memory_order_relaxed))
@@ -95,7 +95,7 @@ RunQueue* RunQueue::best_idle(const SchedUnit& unit, bool only_preferred) {
     return best;
 }
 
-RunQueue* RunQueue::least_loaded(const SchedUnit& unit) {
+[[gnu::cold]] RunQueue* RunQueue::least_loaded(const SchedUnit& unit) {
     const CpuPool& pool = unit.group_->pool();
     RunQueue* best = nullptr;
     search_cpus(
@@ -128,13 +128,12 @@ RunQueue& RunQueue::best_home(const SchedUnit& unit) {
     return best != nullptr ? *best : *this;
 }
 
-bool RunQueue::stays(SchedUnit& unit, bool& placed) {
+bool RunQueue::stays(SchedUnit& unit, bool placed) {
     const bool allowed = may_run(unit, cpu_);
     // Another CPU can't have the unit before it has left its stack; on this one it may wait meanwhile.
     if (unit.running_.load(std::memory_order_relaxed)) return allowed;
     if (placed && allowed) return true;
     RunQueue& home = best_home(unit);
-    placed = true;
     if (&home == this) return true;
     carry(unit, home, lag_of(unit, kWakeCredit));
     return false;
@@ -173,7 +172,7 @@ RunQueue* RunQueue::after_choice(const SchedUnit& to) {
     return helper != this ? helper : nullptr;
 }
 
-SchedUnit* RunQueue::movable_to(CpuId cpu) {
+[[gnu::cold]] SchedUnit* RunQueue::movable_to(CpuId cpu) {
     SchedUnit* best = nullptr;
     unsigned seen = 0;
     for (SchedUnit& unit : tree_) {
@@ -187,7 +186,7 @@ SchedUnit* RunQueue::movable_to(CpuId cpu) {
 }
 
 // False: `other` has nothing that may come here.
-bool RunQueue::take_from(RunQueue& other) {
+[[gnu::cold]] bool RunQueue::take_from(RunQueue& other) {
     const LockBoth both(lock_, other.lock_);
     // An idle one is about to run the only one that it has.
     if (other.current_ == other.idle_ && other.waiting() == 1) return false;
@@ -203,7 +202,7 @@ bool RunQueue::take_from(RunQueue& other) {
     return true;
 }
 
-void RunQueue::pull() {
+[[gnu::cold]] void RunQueue::pull() {
     CpuPool* const pool = this->pool();
     if (pool == nullptr) return;
     // The mark comes before the look, so that who queues a unit meanwhile sees that this CPU would have it.
@@ -229,7 +228,7 @@ void RunQueue::pull() {
     }
 }
 
-RunQueue* RunQueue::next_in_pool() {
+[[gnu::cold]] RunQueue* RunQueue::next_in_pool() {
     const CpuPool* const pool = this->pool();
     if (pool == nullptr) return nullptr;
     for (unsigned i = 0; i <= cpu_mask_words; ++i) {
@@ -249,8 +248,7 @@ RunQueue* RunQueue::next_in_pool() {
 
 // Own CPU, now and then while it switches. Only a CPU on which somebody waits has anything to give away.
 [[gnu::cold]] void RunQueue::balance(Nanoseconds time) {
-    const bool many = many_cpus.load(std::memory_order_relaxed);
-    next_balance_.store(many ? time + kBalancePeriod : kNever, std::memory_order_relaxed);
+    next_balance_ = time + kBalancePeriod;
     if (waiting() == 0 || is_idle()) return;
     RunQueue* idle = nullptr;
     {
@@ -270,7 +268,7 @@ RunQueue* RunQueue::next_in_pool() {
 }
 
 // Both locks held. A queue that was empty knows nothing of how the others fared meanwhile: it starts level.
-void RunQueue::set_up_comparison(RunQueue& other) {
+[[gnu::cold]] void RunQueue::set_up_comparison(RunQueue& other) {
     if (comparable_ && other.comparable_) return;
     const int64_t mine = virtual_now() + pool_offset_;
     const int64_t others = other.virtual_now() + other.pool_offset_;
@@ -283,7 +281,7 @@ void RunQueue::set_up_comparison(RunQueue& other) {
     other.comparable_ = true;
 }
 
-bool RunQueue::even_out(RunQueue& other, Nanoseconds time) {
+[[gnu::cold]] bool RunQueue::even_out(RunQueue& other, Nanoseconds time) {
     const LockBoth both(lock_, other.lock_);
     if (tree_.empty() || other.total_weight_ == 0) return false;
     charge(*current_, time);
@@ -324,7 +322,7 @@ bool RunQueue::even_out(RunQueue& other, Nanoseconds time) {
         {
             const LockBoth both(lock_, home->lock_);
             if (!may_run(unit, home->cpu_) && home != this) continue;
-            unit.moving_.store(false, std::memory_order_relaxed);
+            unit.moving_ = false;
             if (!unit.queued_ && home != this) carry(unit, *home, lag_of(unit, kWakeCredit));
             if (!unit.queued_ && unit.is_runnable()) {
                 home->activate(unit);
@@ -346,7 +344,7 @@ bool RunQueue::even_out(RunQueue& other, Nanoseconds time) {
             cpu = queue.cpu_;
             if (may_run(unit, queue.cpu_)) return Outcome::kSettled;
             if (&unit == queue.current_) {
-                unit.moving_.store(true, std::memory_order_relaxed);
+                unit.moving_ = true;
                 return Outcome::kLeavesSoon;
             }
             if (unit.running_.load(std::memory_order_relaxed)) return Outcome::kIsLeaving;
@@ -401,8 +399,6 @@ bool RunQueue::even_out(RunQueue& other, Nanoseconds time) {
     bool found = false;
     others.cpus.for_each([&](CpuId cpu) {
         RunQueue& other = cpu_scheduler(cpu).queue;
-        // Who is up already starts to compare itself.
-        other.next_balance_.store(0, std::memory_order_relaxed);
         if (found || other.place_.core != place_.core || other.place_.package != place_.package) return;
         next_thread_.store(other.next_thread_.load(std::memory_order_relaxed), std::memory_order_relaxed);
         other.next_thread_.store(this, std::memory_order_release);

@@ -11,19 +11,19 @@ constinit CpuPool* unused_pools = nullptr;
 
 }  // namespace
 
-CpuPool* cpu_pool_from(uint32_t id) {
+[[gnu::cold]] CpuPool* cpu_pool_from(uint32_t id) {
     for (CpuPool* pool = &first_cpu_pool; pool != nullptr; pool = pool->next) {
         if (pool->id >= id) return pool;
     }
     return nullptr;
 }
 
-CpuPool* find_cpu_pool(uint32_t id) {
+[[gnu::cold]] CpuPool* find_cpu_pool(uint32_t id) {
     CpuPool* const pool = cpu_pool_from(id);
     return pool != nullptr && pool->id == id ? pool : nullptr;
 }
 
-uint32_t free_cpu_pool_id() {
+[[gnu::cold]] uint32_t free_cpu_pool_id() {
     uint32_t id = 0;
     for (const CpuPool* pool = &first_cpu_pool; pool != nullptr && pool->id == id; pool = pool->next)
         ++id;

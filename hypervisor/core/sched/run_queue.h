@@ -73,10 +73,11 @@ public:
     static void set_weight(SchedUnit& unit, uint32_t weight);
     static void set_capped(SchedUnit& unit, bool capped);
     // Something was taken off, or put on, the unit's reasons not to run.
-    static void reconsider(SchedUnit& unit);
+    static void reconsider(SchedUnit& unit) {
+        if (!unit.queue_.load(std::memory_order_acquire)->try_reconsider(unit, false)) reconsider_again(unit);
+    }
     // The unit leaves a CPU that it may not run on, now or when it has left its stack there.
     static void relocate(SchedUnit& unit);
-    [[nodiscard]] static abi::VcpuRunstateInfo runstate(const SchedUnit& unit, Nanoseconds now);
     [[nodiscard]] static bool may_run(const SchedUnit& unit, CpuId cpu);
     // Runs `action(queue)` with the lock of the unit's home held.
     template <class Action>
@@ -113,22 +114,26 @@ private:
     void dequeue(SchedUnit& unit);
     void charge(SchedUnit& unit, Nanoseconds now);
     static void give_slice(SchedUnit& unit, Nanoseconds length);
-    void put_away(SchedUnit& unit, bool yielding);
     [[nodiscard]] SchedUnit& pick(const SchedUnit* passed_over);
-    [[nodiscard]] SchedUnit& pick_with_quota(const SchedUnit* passed_over);
-    void begin_running(SchedUnit& from, SchedUnit& to, Nanoseconds now);
+    [[nodiscard]] SchedUnit& pick_with_quota(SchedUnit* unit, const SchedUnit* passed_over);
+    // Parts of switch_from_current(), on every switch: nothing else uses them.
+    [[gnu::always_inline]] inline void put_away(SchedUnit& unit, bool yielding);
+    [[gnu::always_inline]] inline void begin_running(SchedUnit& from, SchedUnit& to, Nanoseconds now);
     [[nodiscard]] bool should_preempt(const SchedUnit& woken);
     [[nodiscard]] static abi::RunState idle_state(const SchedUnit& unit);
     // --- scheduler.cpp; no lock held ---
     void switch_from_current(bool yielding);
+    SchedUnit& look_around(SchedUnit& from, Nanoseconds now);
+    void finish_choice(const SchedUnit& to, Nanoseconds now);
     // False: the unit's home is, or has become, another queue, or has to be asked again. `placed` says
     // whether a home has been looked for.
-    [[nodiscard]] bool try_reconsider(SchedUnit& unit, bool& placed);
+    [[nodiscard]] bool try_reconsider(SchedUnit& unit, bool placed);
+    static void reconsider_again(SchedUnit& unit);
 
     // --- balance.cpp; all but on machines with one CPU. With lock_ held: ---
     // Whether a unit that is about to wait here does so; if not it has been given another home, or it must
     // not stay and is still leaving its stack.
-    [[nodiscard]] bool stays(SchedUnit& unit, bool& placed);
+    [[nodiscard]] bool stays(SchedUnit& unit, bool placed);
     [[nodiscard]] RunQueue& best_home(const SchedUnit& unit);
     [[nodiscard]] RunQueue* best_idle(const SchedUnit& unit, bool only_preferred);
     [[nodiscard]] RunQueue* least_loaded(const SchedUnit& unit);
@@ -177,10 +182,11 @@ private:
     const CpuPlace place_;
     std::atomic<RunQueue*> next_thread_{this};  // a ring of the threads of this core
 
-    // Only this CPU touches these; next_balance_ is zeroed by others.
-    std::atomic<Nanoseconds> next_balance_{0};
+    // Only this CPU touches these.
+    Nanoseconds next_balance_ = 0;
     uint32_t compared_with_ = 0;  // the CPU that it compared itself with last
     SliceTimer slice_timer_;
+    RunQueue* helper_ = nullptr;    // should come for a unit that waits here
     SchedUnit* leaving_ = nullptr;  // whom the last switch took off, until it is off its stack
 };
 

@@ -1,5 +1,7 @@
 #include "core/sched/scheduler.h"
 
+#include <algorithm>
+
 #include "port/machine.h"
 
 namespace torii {
@@ -125,21 +127,21 @@ SchedUnit& RunQueue::pick(const SchedUnit* passed_over) {
     return tree_.empty() ? *idle_ : *tree_.begin();
 }
 
-// The same, but for units whose group has used up its cap: they are held back until it is filled up.
-SchedUnit& RunQueue::pick_with_quota(const SchedUnit* passed_over) {
-    for (;;) {
-        SchedUnit& unit = pick(passed_over);
-        if (!unit.capped_) [[likely]]
-            return unit;
-        if (unit.group_->take_quota(unit)) return unit;
-        unit.held_back_.fetch_or(SchedUnit::kCapped);
-        if (unit.group_->take_quota(unit)) {  // filled up before whoever did so could see that
-            unit.held_back_.fetch_and(~SchedUnit::kCapped);
-            return unit;
+// `unit` was picked and runs on a quota. Without one it is held back until its group's budget is filled up,
+// and another one is picked.
+[[gnu::noinline]] SchedUnit& RunQueue::pick_with_quota(SchedUnit* unit, const SchedUnit* passed_over) {
+    while (unit->capped_) {
+        if (unit->group_->take_quota(*unit)) break;
+        unit->held_back_.fetch_or(SchedUnit::kCapped);
+        if (unit->group_->take_quota(*unit)) {  // filled up before whoever did so could see that
+            unit->held_back_.fetch_and(~SchedUnit::kCapped);
+            break;
         }
-        dequeue(unit);
-        deactivate(unit);
+        dequeue(*unit);
+        deactivate(*unit);
+        unit = &pick(passed_over);
     }
+    return *unit;
 }
 
 bool RunQueue::should_preempt(const SchedUnit& woken) {
@@ -167,8 +169,7 @@ void RunQueue::arrived() {
     SchedUnit* const left = leaving_;
     if (left == nullptr) return;
     leaving_ = nullptr;
-    // The mark is set only while the unit is the current one, so it doesn't come now.
-    if (left->moving_.load(std::memory_order_relaxed)) [[unlikely]]
+    if (left->moving_) [[unlikely]]
         return finish_move(*left);
     left->running_.store(false, std::memory_order_release);
 }
@@ -176,13 +177,10 @@ void RunQueue::arrived() {
 void RunQueue::put_away(SchedUnit& unit, bool yielding) {
     if (unit.capped_) [[unlikely]]
         unit.group_->give_back(unit);
-    if (!unit.is_runnable() || unit.moving_.load(std::memory_order_relaxed)) {
+    if (!unit.is_runnable() || unit.moving_) {
         if (unit.active_) deactivate(unit);
         return;
     }
-    // It was woken while its CPU looked for something else to do.
-    if (!unit.active_) [[unlikely]]
-        activate(unit);
     if (yielding) give_slice(unit, kSlice);
     enqueue(unit);
 }
@@ -196,46 +194,57 @@ void RunQueue::begin_running(SchedUnit& from, SchedUnit& to, Nanoseconds time) {
     current_ = &to;
 }
 
+// lock_ held, but for a while in between. The CPU would become idle: before it does it looks for a unit that
+// waits elsewhere. `from` may be woken meanwhile.
+[[gnu::noinline]] SchedUnit& RunQueue::look_around(SchedUnit& from, Nanoseconds time) {
+    marked_idle_ = true;
+    lock_.unlock();
+    pull();
+    lock_.lock();
+    charge(from, time);
+    if (&from != idle_ && from.is_runnable() && !from.moving_) {
+        activate(from);
+        enqueue(from);
+    }
+    return pick_with_quota(&pick(nullptr), nullptr);
+}
+
+// What a choice asks for once the lock is given back.
+[[gnu::noinline]] void RunQueue::finish_choice(const SchedUnit& to, Nanoseconds time) {
+    if (helper_ != nullptr) request_reschedule(helper_->cpu_);
+    helper_ = nullptr;
+    if (to.group_ != nullptr && to.group_->cap() != 0) to.group_->keep_filling(time);
+}
+
 void RunQueue::switch_from_current(bool yielding) {
     const Nanoseconds time = now();
-    const bool many = there_are_many_cpus();
-    if (time >= next_balance_.load(std::memory_order_relaxed)) [[unlikely]]
-        balance(time);
+    bool unfinished = there_are_many_cpus();
+    if (unfinished && time >= next_balance_) balance(time);
     SchedUnit& from = *current_;
     SchedUnit* to;
     Nanoseconds slice_end = kNever;
-    SchedGroup* capped = nullptr;
-    RunQueue* helper = nullptr;
-    for (bool looked_around = !many;; looked_around = true) {
-        LockGuard guard(lock_);
+    {
+        const LockGuard guard(lock_);
         charge(from, time);
         if (&from != idle_) put_away(from, yielding);
-        to = &pick_with_quota(yielding ? &from : nullptr);
-        if (to == idle_) {
-            if (!looked_around) {
-                marked_idle_ = true;
-                guard.unlock();
-                pull();
-                continue;
-            }
-        } else {
+        to = &pick(yielding ? &from : nullptr);
+        if (to->capped_) [[unlikely]]
+            to = &pick_with_quota(to, yielding ? &from : nullptr);
+        if (to == idle_ && unfinished) to = &look_around(from, time);
+        if (to != idle_) {
             dequeue(*to);
-            int64_t length = to->slice_left_;
             if (to->capped_) [[unlikely]] {
-                capped = to->group_;
-                if (to->quota_ < length) length = to->quota_;
+                slice_end = time + static_cast<Nanoseconds>(std::min(to->slice_left_, to->quota_));
+                unfinished = true;
+            } else if (!tree_.empty()) {
+                slice_end = time + static_cast<Nanoseconds>(to->slice_left_);
             }
-            if (capped != nullptr || !tree_.empty()) slice_end = time + static_cast<Nanoseconds>(length);
         }
         if (to != &from) begin_running(from, *to, time);
-        if (many) helper = after_choice(*to);
-        break;
+        if (there_are_many_cpus()) helper_ = after_choice(*to);
     }
     if (slice_end != kNever || slice_timer_.armed()) timer_set(slice_timer_, slice_end);
-    if (capped != nullptr) [[unlikely]]
-        capped->keep_filling(time);
-    if (helper != nullptr) [[unlikely]]
-        request_reschedule(helper->cpu_);
+    if (unfinished) finish_choice(*to, time);
     if (to == &from) return;
     leaving_ = &from;
     sched_switch_to(from, *to);
@@ -254,7 +263,7 @@ void RunQueue::yield() {
 
 // ---- from anywhere
 
-void RunQueue::place(SchedUnit& unit, SchedGroup& group, Nanoseconds time) {
+[[gnu::cold]] void RunQueue::place(SchedUnit& unit, SchedGroup& group, Nanoseconds time) {
     placed_.fetch_add(1, std::memory_order_relaxed);
     const LockGuard guard(lock_);
     unit.group_ = &group;
@@ -265,7 +274,7 @@ void RunQueue::place(SchedUnit& unit, SchedGroup& group, Nanoseconds time) {
     unit.queue_.store(this, std::memory_order_release);
 }
 
-void RunQueue::remove(SchedUnit& unit) {
+[[gnu::cold]] void RunQueue::remove(SchedUnit& unit) {
     at_home(unit, [&unit](RunQueue& queue) {
         BUG_ON(&unit == queue.current_);
         queue.placed_.fetch_sub(1, std::memory_order_relaxed);
@@ -274,7 +283,7 @@ void RunQueue::remove(SchedUnit& unit) {
     });
 }
 
-void RunQueue::set_weight(SchedUnit& unit, uint32_t weight) {
+[[gnu::cold]] void RunQueue::set_weight(SchedUnit& unit, uint32_t weight) {
     at_home(unit, [&unit, weight](RunQueue& queue) {
         if (&unit == queue.current_) queue.charge(unit, now());
         const bool queued = unit.queued_;
@@ -287,7 +296,7 @@ void RunQueue::set_weight(SchedUnit& unit, uint32_t weight) {
     });
 }
 
-void RunQueue::set_capped(SchedUnit& unit, bool capped) {
+[[gnu::cold]] void RunQueue::set_capped(SchedUnit& unit, bool capped) {
     const bool runs_here = at_home(unit, [&](RunQueue& queue) {
         const bool current = &unit == queue.current_;
         if (current) queue.charge(unit, now());
@@ -300,14 +309,15 @@ void RunQueue::set_capped(SchedUnit& unit, bool capped) {
         reconsider(unit);
 }
 
-void RunQueue::reconsider(SchedUnit& unit) {
-    bool placed = false;
-    while (!unit.queue_.load(std::memory_order_acquire)->try_reconsider(unit, placed)) {
+// Its home isn't where it was, or it must go and is still leaving its stack. Whoever changed the home has
+// looked for a good one.
+[[gnu::cold]] void RunQueue::reconsider_again(SchedUnit& unit) {
+    do {
         if (unit.is_running()) serve_while_waiting();
-    }
+    } while (!unit.queue_.load(std::memory_order_acquire)->try_reconsider(unit, true));
 }
 
-bool RunQueue::try_reconsider(SchedUnit& unit, bool& placed) {
+bool RunQueue::try_reconsider(SchedUnit& unit, bool placed) {
     bool preempt = false;
     Nanoseconds rescheduling_at = kNever;
     {
@@ -358,15 +368,11 @@ bool RunQueue::try_reconsider(SchedUnit& unit, bool& placed) {
     return true;
 }
 
-abi::VcpuRunstateInfo RunQueue::runstate(const SchedUnit& unit, Nanoseconds time) {
-    return at_home(unit, [&unit, time](RunQueue&) { return unit.clock.snapshot(time); });
-}
-
 abi::VcpuRunstateInfo sched_runstate(const SchedUnit& unit) {
-    return RunQueue::runstate(unit, now());
+    return RunQueue::at_home(unit, [&unit](RunQueue&) { return unit.clock.snapshot(now()); });
 }
 
-void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
+[[gnu::cold]] void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
     RunQueue* best = nullptr;
     group.pool().cpus.for_each([&best](CpuId cpu) {
         RunQueue& queue = cpu_scheduler(cpu).queue;
@@ -378,7 +384,7 @@ void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
     group.add(unit);
 }
 
-void sched_remove(SchedUnit& unit) {
+[[gnu::cold]] void sched_remove(SchedUnit& unit) {
     RunQueue::remove(unit);
 }
 

@@ -63,7 +63,9 @@ private:
     bool active_ = false;   // counted in the queue's virtual time
     bool carried_ = false;  // virtual_time_ is the distance to V, as the unit has come from another queue
     bool capped_ = false;   // runs on quota_, which is from the group's budget
-    std::atomic<bool> moving_{false};  // runs where it may not stay: it moves once it has left its stack
+    // Runs where it may not stay: it moves once it has left its stack. Set only while the unit is the current
+    // one, so that its own CPU may look without the lock once it is not.
+    bool moving_ = false;
     uint32_t weight_ = kDefaultWeight;
     int64_t virtual_time_ = 0;       // nanoseconds at kDefaultWeight; wraps, so only differences count
     int64_t deadline_ = 0;           // virtual
