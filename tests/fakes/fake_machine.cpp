@@ -43,6 +43,27 @@ CpuCounters cpu_counters[kFakeCpus]{};
 
 std::mutex tlb_mutex;
 
+// What others want of a CPU. The work itself is theirs, and stays until it is served.
+struct Requests {
+    std::mutex mutex;
+    bool online = false;                             // under mutex
+    std::vector<const std::function<void()>*> work;  // under mutex
+    std::atomic<uint64_t> asked{0};
+    std::atomic<uint64_t> served{0};
+    std::atomic<bool> reschedule{false};
+    std::atomic<Nanoseconds> timer{kNever};
+
+    // Under mutex, on the CPU itself.
+    void serve() {
+        for (const std::function<void()>* const one : work)
+            (*one)();
+        work.clear();
+        served.store(asked.load(std::memory_order_relaxed), std::memory_order_release);
+    }
+};
+Requests requests[kFakeCpus];
+thread_local bool is_cpu = false;
+
 constexpr uint64_t kArenaFrames = kFirstHighFrame.raw() + kHighFrames;
 
 // Address space for `bytes`; memory comes where it is touched.
@@ -73,12 +94,15 @@ void describe_section(uint64_t section, uint64_t* bits) {
     }
 }
 
-void flush_cpu(unsigned cpu) {
+void flush_cpu_here(unsigned cpu) {
     bool all_must_flush = false;
     const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
     const std::lock_guard guard(tlb_mutex);
     tlb().forget_all(cpu);
     flushed_at[cpu].store(epoch);
+}
+void flush_cpu(unsigned cpu) {
+    on_cpu(CpuId(cpu), [cpu] { flush_cpu_here(cpu); });
 }
 
 unsigned char* hypervisor_view(Mfn mfn) {
@@ -117,6 +141,54 @@ void Machine::set_current(Vcpu* vcpu, CpuId cpu) {
 unsigned Machine::open_windows() {
     return windows_open;
 }
+size_t Machine::locks_held() {
+    return held_locks.size();
+}
+
+void enter_cpu(CpuId cpu) {
+    const std::lock_guard guard(requests[cpu.raw()].mutex);
+    requests[cpu.raw()].online = true;
+}
+void leave_cpu(CpuId cpu) {
+    const std::lock_guard guard(requests[cpu.raw()].mutex);
+    requests[cpu.raw()].serve();
+    requests[cpu.raw()].online = false;
+}
+void act_as_cpu() {
+    is_cpu = true;
+}
+
+void on_cpu(CpuId cpu, const std::function<void()>& work) {
+    if (is_cpu && cpu == current_cpu) return work();
+    Requests& other = requests[cpu.raw()];
+    uint64_t number = 0;
+    {
+        const std::lock_guard guard(other.mutex);
+        if (!other.online) return work();
+        other.work.push_back(&work);
+        number = other.asked.fetch_add(1) + 1;
+    }
+    while (other.served.load(std::memory_order_acquire) < number)
+        serve_while_waiting();
+}
+
+void serve_others() {
+    if (!is_cpu) return;
+    Requests& mine = requests[current_cpu.raw()];
+    if (mine.asked.load() == mine.served.load(std::memory_order_relaxed)) return;
+    const std::lock_guard guard(mine.mutex);
+    mine.serve();
+}
+
+bool take_reschedule_request() {
+    return requests[current_cpu.raw()].reschedule.exchange(false);
+}
+bool take_cpu_timer(Nanoseconds time) {
+    std::atomic<Nanoseconds>& timer = requests[current_cpu.raw()].timer;
+    if (timer.load() > time) return false;
+    timer.store(kNever);
+    return true;
+}
 
 Machine& machine() {
     static Machine* const only = new Machine;
@@ -135,6 +207,7 @@ void panic_at(const char* reason, const char* file, unsigned line) {
 // --- locks ---
 
 void serve_while_waiting() {
+    serve_others();
     std::this_thread::yield();
 }
 // Falling ranks; two locks of one rank by rising address, as LockBoth takes them.
@@ -198,10 +271,13 @@ const CpuMask& running_cpus() {
 Vcpu* current_vcpu() {
     return current;
 }
-void request_reschedule(CpuId) {
+void request_reschedule(CpuId cpu) {
+    requests[cpu.raw()].reschedule.store(true);
     ++machine().counts.reschedules;
 }
-void set_cpu_timer(CpuId, Nanoseconds) {}
+void set_cpu_timer(CpuId cpu, Nanoseconds deadline) {
+    requests[cpu.raw()].timer.store(deadline);
+}
 
 CpuCounters& counters() {
     return cpu_counters[current_cpu.raw()];
@@ -228,19 +304,24 @@ void flush_tlb(const CpuMask& cpus) {
 }
 void flush_tlb_page(const CpuMask& cpus, GuestVa page) {
     cpus.for_each([page](CpuId cpu) {
-        const std::lock_guard guard(tlb_mutex);
-        tlb().forget_page(cpu.raw(), page.raw());
+        on_cpu(cpu, [cpu, page] {
+            const std::lock_guard guard(tlb_mutex);
+            tlb().forget_page(cpu.raw(), page.raw());
+        });
     });
     ++machine().counts.page_flushes;
 }
 void flush_this_cpu() {
-    flush_cpu(current_cpu.raw());
+    flush_cpu_here(current_cpu.raw());
     ++machine().counts.full_flushes;
 }
 void flush_page_on_this_cpu(GuestVa page) {
     flush_tlb_page(CpuMask(current_cpu), page);
 }
-void wait_for_all_cpus() {}
+void wait_for_all_cpus() {
+    for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu)
+        on_cpu(CpuId(cpu), [] {});
+}
 void console_device_write(std::string_view) {}
 
 }  // namespace torii

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 #include "base/frame.h"
 #include "base/ids.h"
@@ -57,6 +58,8 @@ public:
     // Who runs on the calling thread.
     static void set_current(Vcpu* vcpu, CpuId cpu = CpuId(0));
     [[nodiscard]] static unsigned open_windows();
+    // Of the calling thread.
+    [[nodiscard]] static size_t locks_held();
 
     MachineCounts counts;
 
@@ -66,5 +69,19 @@ private:
 };
 
 [[nodiscard]] Machine& machine();
+
+// --- what CPUs ask of each other (fakes/fake_cpus.h) ---
+// The CPU has threads of its own from here on, or has none any more. What it was asked for is done first.
+void enter_cpu(CpuId cpu);
+void leave_cpu(CpuId cpu);
+// The calling thread is the one that runs on this_cpu().
+void act_as_cpu();
+// `work` is done by that CPU, or by the caller when the CPU has no threads, before the call returns.
+void on_cpu(CpuId cpu, const std::function<void()>& work);
+// Does what others asked of the calling thread's CPU, if it has one.
+void serve_others();
+// Whether this CPU was told to look who should run, and whether its timer was due; both are over then.
+[[nodiscard]] bool take_reschedule_request();
+[[nodiscard]] bool take_cpu_timer(Nanoseconds time);
 
 }  // namespace torii::fakes

@@ -156,13 +156,6 @@ Result<> create_vcpu_platform(Vcpu& vcpu) {
     vcpu.pv.registers = new pv::GuestRegisters{};
     return {};
 }
-void destroy_vcpu_platform(Vcpu& vcpu) {
-    delete vcpu.pv.registers;
-}
-void forget_vcpu_on_cpus(Vcpu& vcpu) {
-    flush_tlb(vcpu.domain->dirty_cpus);
-}
-void switch_context(Vcpu*, Vcpu*) {}
 SchedUnit& idle_unit() {
     return this_cpu_scheduler().queue.idle();
 }

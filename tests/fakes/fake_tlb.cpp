@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/once.h"
 #include "fakes/fake_machine.h"
 
 namespace torii::fakes {
@@ -14,7 +15,7 @@ constexpr uint64_t kRegion = uint64_t{1} << 21;
 constexpr size_t kMostEntries = 64;  // of a CPU; the oldest is replaced
 
 uint64_t entry_of(Mfn table, uint64_t va, unsigned level) {
-    return machine().guest_view<uint64_t>(table)[(va >> (kPageShift + 9 * (level - 1))) & 511];
+    return read_once(machine().guest_view<uint64_t>(table)[(va >> (kPageShift + 9 * (level - 1))) & 511]);
 }
 
 }  // namespace

@@ -7,8 +7,12 @@
 #include <cstring>
 
 #include "arch/x86/pv/page_type.h"
+#include "base/once.h"
 #include "core/call/counters.h"
 #include "core/call/dispatch.h"
+#include "fakes/fake_cpus.h"
+#include "fakes/fake_tlb.h"
+#include "port/machine.h"
 
 namespace torii::test {
 namespace {
@@ -44,6 +48,22 @@ HostedDomain::HostedDomain(Domain& built, unsigned cpu, std::vector<Mfn> tables)
     domain().dirty_cpus.add(CpuId(cpu));
 }
 
+HostedDomain::HostedDomain(Vcpu& running, std::vector<Mfn> tables)
+    : CallDomain(*running.domain, std::move(tables), running.id) {}
+
+bool HostedDomain::write(Mfn mfn, unsigned slot, uint64_t value) const {
+    const FrameRef frame = FrameRef::take(mfn, id());
+    if (!frame || !get_writable(*frame)) return false;
+    write_once(entries(mfn)[slot], value);
+    put_writable(*frame);
+    return true;
+}
+
+void HostedDomain::touch(uint64_t va) const {
+    const bool runs = current_vcpu() == &vcpu();
+    (void)fakes::tlb().touch(runs ? this_cpu() : cpu_, id(), vcpu().pv.kernel_root, va);
+}
+
 void HostedDomain::clear(Mfn mfn) const {
     memset(entries(mfn), 0, kPageSize);
 }
@@ -59,18 +79,19 @@ int64_t HostedDomain::hypercall(abi::Hypercall number, std::initializer_list<uin
     size_t used = 0;
     for (const uint64_t argument : arguments)
         *places[used++] = argument;
-    fakes::Machine::set_current(&vcpu(), cpu_);
+    const bool runs = current_vcpu() == &vcpu();
+    if (!runs) fakes::Machine::set_current(&vcpu(), cpu_);
     continuations = 0;
     for (;;) {
         r.rax = static_cast<uint64_t>(number);
         r.rip = kRipAfterSyscall;
         dispatch(vcpu(), r);
-        vcpu().entry.exit_work = 0;
         EXPECT_EQ(fakes::Machine::open_windows(), 0u);
+        fakes::way_out(vcpu());
         unfinished = r.rip == kRipAfterSyscall - kSyscallBytes;
         if (!unfinished || ++continuations == most) break;
     }
-    fakes::Machine::set_current(nullptr);
+    if (!runs) fakes::Machine::set_current(nullptr);
     return static_cast<int64_t>(r.rax);
 }
 
@@ -106,8 +127,13 @@ int64_t HostedDomain::update(std::initializer_list<abi::MmuUpdate> requests, uin
 
 Mfn HostedDomain::table(unsigned level) const {
     Mfn at = vcpu().pv.kernel_root;
-    for (unsigned above = 4; above > level; --above)
-        at = pv::Pte{entries(at)[(kVirtualBase >> (kPageShift + 9 * (above - 1))) & 511]}.mfn();
+    for (unsigned above = 4; above > level; --above) {
+        const unsigned slot = (kVirtualBase >> (kPageShift + 9 * (above - 1))) & 511;
+        const pv::Pte entry{read_once(entries(at)[slot])};
+        // Others may change the way there, or lead it elsewhere: then it is no table of ours.
+        if (!entry.present() || !frame_exists(entry.mfn())) return CallDomain::table(level);
+        at = entry.mfn();
+    }
     return at;
 }
 

@@ -4,6 +4,7 @@ set(TORII_HOSTED_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/recount.cpp
   ${CMAKE_CURRENT_LIST_DIR}/../unit/core/grant/call_world.cpp
   ${CMAKE_CURRENT_LIST_DIR}/../fakes/fake_machine.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/../fakes/fake_cpus.cpp
   ${CMAKE_CURRENT_LIST_DIR}/../fakes/fake_platform.cpp
   ${CMAKE_CURRENT_LIST_DIR}/../fakes/fake_tlb.cpp)
 set(TORII_RANDOM_WORLD_SOURCES

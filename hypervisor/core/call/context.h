@@ -50,7 +50,7 @@ private:
 
 #ifdef TORII_HOST
 // Tests on small memories shorten every turn, so that calls stop half-way in them too.
-inline uint32_t budget_divisor = 1;
+inline thread_local uint32_t budget_divisor = 1;
 #else
 inline constexpr uint32_t budget_divisor = 1;
 #endif

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "base/once.h"
 #include "kit/random/world.h"
 
 namespace torii::test {
@@ -36,8 +37,9 @@ abi::Domctl RandomWorld::domctl_request(DomctlCommand command, DomId about) {
 }
 
 int64_t RandomWorld::domctl(const char* name, abi::Domctl& request, unsigned most) {
-    const int64_t result = control().hypercall(Number::kDomctl, {address(request)}, most);
-    if (control().unfinished) {
+    HostedDomain& by = caller_with_rights();
+    const int64_t result = by.hypercall(Number::kDomctl, {address(request)}, most);
+    if (by.unfinished) {
         ++unfinished_calls;
     } else {
         note(name, Number::kDomctl, result);
@@ -47,7 +49,7 @@ int64_t RandomWorld::domctl(const char* name, abi::Domctl& request, unsigned mos
 
 void RandomWorld::control_guest() {
     HostedDomain& about = guest();
-    if (about.domain().privileged) return;
+    if (!may_control() || about.id() == kDom0) return;
     abi::Domctl request = domctl_request(DomctlCommand::kPausedomain, about.id());
     switch (pick(7)) {
         case 0:
@@ -73,7 +75,7 @@ void RandomWorld::control_guest() {
             return;
         case 4:
             request.cmd = static_cast<uint32_t>(DomctlCommand::kSendtrigger);
-            if (chance(70)) {
+            if (is_own(about) && chance(70)) {
                 const abi::NmiCallback handler{CallDomain::kVirtualBase, 0};
                 (void)call(about, "nmi_op", Number::kNmiOp, {0, address(handler)});
             }
@@ -95,10 +97,11 @@ void RandomWorld::control_guest() {
 }
 
 void RandomWorld::ask_about_domains() {
+    if (!may_control()) return;
     const DomId id = slots_[pick(kSlots)].domain->id();
     abi::Domctl request = domctl_request(DomctlCommand::kGetdomaininfo, id);
     std::array<uint64_t, 8> frames{};
-    static abi::VcpuGuestContext context;
+    static thread_local abi::VcpuGuestContext context;
     switch (pick(5)) {
         case 0:
             (void)domctl("getdomaininfo", request);
@@ -127,10 +130,10 @@ void RandomWorld::ask_about_domains() {
 }
 
 void RandomWorld::control_machine() {
-    HostedDomain& caller = chance(95) ? control() : some();
+    HostedDomain& by = chance(95) ? caller_with_rights() : caller();
     switch (pick(3)) {
         case 0: {
-            static std::array<abi::DomctlGetdomaininfo, 4> infos;
+            static thread_local std::array<abi::DomctlGetdomaininfo, 4> infos;
             auto request = with_command<abi::Sysctl>(
                 one_of({abi::SysctlCommand::kPhysinfo, abi::SysctlCommand::kGetdomaininfolist,
                         abi::SysctlCommand::kSchedId, abi::SysctlCommand::kAvailheap}),
@@ -139,7 +142,7 @@ void RandomWorld::control_machine() {
                 request.u.getdomaininfolist.max_domains = infos.size();
                 request.u.getdomaininfolist.buffer = {address(infos)};
             }
-            (void)call(caller, "sysctl", Number::kSysctl, {address(request)});
+            (void)call(by, "sysctl", Number::kSysctl, {address(request)});
             return;
         }
         case 1: {
@@ -151,14 +154,14 @@ void RandomWorld::control_machine() {
                 request.u.settime64.secs = 1'000'000'000u + pick(1000);
             if (request.cmd == static_cast<uint32_t>(abi::PlatformCommand::kCoreParking))
                 request.u.core_parking.type = abi::kCoreParkingGet;
-            (void)call(caller, "platform_op", Number::kPlatformOp, {address(request)});
+            (void)call(by, "platform_op", Number::kPlatformOp, {address(request)});
             return;
         }
         default: {
             auto request = with_command<abi::MachineCheckOp>(
                 chance(70) ? abi::MachineCheckCommand::kFetch : abi::MachineCheckCommand::kPhysicalCpuInfo,
                 abi::kMachineCheckInterfaceVersion);
-            (void)call(caller, "mca", Number::kMca, {address(request)});
+            (void)call(by, "mca", Number::kMca, {address(request)});
         }
     }
 }
@@ -168,7 +171,7 @@ void RandomWorld::control_machine() {
 bool RandomWorld::destroy_part(DomId id, unsigned most) {
     abi::Domctl request = domctl_request(DomctlCommand::kDestroydomain, id);
     const int64_t result = domctl("destroydomain", request, most);
-    if (control().unfinished) return false;
+    if (caller_with_rights().unfinished) return false;
     if (result == abi::negated(Errno::kEAGAIN)) {
         ++unfinished_calls;
         return false;
@@ -180,20 +183,26 @@ bool RandomWorld::destroy_part(DomId id, unsigned most) {
 // One guest goes, some steps later all of it is gone, and another takes its place. Its frames may stay for as
 // long as others use them.
 void RandomWorld::end_guest() {
+    if (!builds_guests_) return;
     const unsigned number = 1 + pick(kSlots - 1);
     Slot& slot = slots_[number];
-    Domain& domain = slot.domain->domain();
-    if (!slot.dying && domain.shutting_down.load() && !domain.crashed && chance(30)) {
-        abi::Domctl resume = domctl_request(DomctlCommand::kResumedomain, domain.id);
+    const DomId id = slot.domain->id();
+    bool stopped = false;
+    bool crashed = false;
+    if (const DomainRef domain(find_domain(id)); domain) {
+        stopped = domain->shutting_down.load();
+        crashed = domain->crashed;
+    }
+    if (!slot.dying && stopped && !crashed && chance(30)) {
+        abi::Domctl resume = domctl_request(DomctlCommand::kResumedomain, id);
         (void)domctl("resumedomain", resume);
         return;
     }
     // Most guests live for a while.
-    if (!slot.dying && !domain.shutting_down.load() && chance(80)) return;
+    if (!slot.dying && !stopped && chance(80)) return;
     if (!slot.dying) forget_mappings_of(*slot.domain);
     slot.dying = true;
-    if (!destroy_part(domain.id, 1 + pick(3))) return;
-    const DomId id = slot.domain->id();
+    if (!destroy_part(id, 1 + pick(3))) return;
     slot.domain->forget();
     slot.domain.reset();
     ++domains_ended;
@@ -207,7 +216,7 @@ bool RandomWorld::build_memory(DomId id, std::vector<Mfn>& tables) {
     EXPECT_EQ(domctl("max_mem", limit), 0);
     std::array<uint64_t, kFrames + 4> extents{};
     abi::MemoryReservation request{{address(extents)}, extents.size(), 0, 0, id.raw(), {}};
-    const int64_t done = control().hypercall(
+    const int64_t done = caller_with_rights().hypercall(
         Number::kMemoryOp, {static_cast<uint64_t>(abi::MemoryOp::kPopulatePhysmap), address(request)});
     note("populate_physmap", Number::kMemoryOp, done);
     EXPECT_EQ(done, static_cast<int64_t>(extents.size()));
@@ -215,9 +224,9 @@ bool RandomWorld::build_memory(DomId id, std::vector<Mfn>& tables) {
         tables.push_back(Mfn(extents[level - 1]));
     for (unsigned level = 2; level <= 4; ++level) {
         const unsigned slot = (CallDomain::kVirtualBase >> (kPageShift + 9 * (level - 1))) & 511;
-        control().entries(tables[level - 1])[slot] = HostedDomain::entry(tables[level - 2]);
+        write_once(control().entries(tables[level - 1])[slot], HostedDomain::entry(tables[level - 2]));
     }
-    return control().mmuext(Command::kPinL4Table, tables[3].raw(), 0, id.raw()) == 0;
+    return caller_with_rights().mmuext(Command::kPinL4Table, tables[3].raw(), 0, id.raw()) == 0;
 }
 
 // As a tool builds one: through the control domain's calls. Some are given up half-built.
@@ -239,29 +248,36 @@ void RandomWorld::build_guest(unsigned number) {
     if (chooser_.number() % 10 == 7) {
         while (!destroy_part(id, 10'000)) {
         }
-        EXPECT_FALSE(DomainRef(find_domain(id))) << "a half-built domain leaves something behind";
+        EXPECT_FALSE(is_alone() && DomainRef(find_domain(id)))
+            << "a half-built domain leaves something behind";
         return build_guest(number);
     }
-    static abi::VcpuGuestContext context;
+    static thread_local abi::VcpuGuestContext context;
     context = {};
-    context.flags = abi::kVgcfInKernel;
+    context.flags = abi::kVgcfInKernel | (is_alone() ? 0u : abi::kVgcfOnline);
     context.ctrlreg[3] = abi::cr3_from_mfn(tables[3].raw());
     abi::Domctl set = domctl_request(DomctlCommand::kSetvcpucontext, id);
     set.u.vcpucontext = {0, 0, {address(context)}};
     EXPECT_EQ(domctl("setvcpucontext", set), 0);
     uint64_t frame = 0;
     abi::GrantSetupTable grants{id.raw(), 0, 1, 1, {}, {address(frame)}};
-    (void)control().hypercall(Number::kGrantTableOp,
-                              {static_cast<uint64_t>(abi::GrantTableOp::kSetupTable), address(grants), 1});
+    (void)caller_with_rights().hypercall(
+        Number::kGrantTableOp, {static_cast<uint64_t>(abi::GrantTableOp::kSetupTable), address(grants), 1});
     EXPECT_EQ(grants.status, 0);
+    Slot& slot = slots_[number];
+    slot.dying = false;
+    abi::Domctl release = domctl_request(DomctlCommand::kUnpausedomain, id);
+    if (!is_alone()) {
+        slot.domain = std::make_unique<HostedDomain>(id);
+        shared_->enter(number, id, tables);
+        EXPECT_EQ(domctl("unpausedomain", release), 0);
+        return;
+    }
     Domain* const made = find_domain(id);
     put_domain(*made);  // the registry's own reference stays
-    Slot& slot = slots_[number];
     slot.domain = std::make_unique<HostedDomain>(*made, number, tables);
     slot.first_root = tables[3];
-    slot.dying = false;
     // It is alive from its first release on, but never runs here.
-    abi::Domctl release = domctl_request(DomctlCommand::kUnpausedomain, id);
     EXPECT_EQ(domctl("unpausedomain", release), 0);
     release.cmd = static_cast<uint32_t>(DomctlCommand::kPausedomain);
     EXPECT_EQ(domctl("pausedomain", release), 0);

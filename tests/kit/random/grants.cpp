@@ -1,6 +1,7 @@
 // Grants: given, mapped in both forms, copied through, transferred.
 #include <gtest/gtest.h>
 
+#include "base/once.h"
 #include "kit/random/world.h"
 
 namespace torii::test {
@@ -14,14 +15,25 @@ uint64_t op(GrantTableOp operation) {
 
 }  // namespace
 
+// What others may map or copy later. Alone, an entry is made for the call that uses it.
+void RandomWorld::offer_grants() {
+    if (is_alone()) return;
+    HostedDomain& granter = caller();
+    const uint32_t ref = pick(kRefs);
+    if (chance(20)) return granter.grant(ref, some().id(), Mfn{}, abi::kGtfAcceptTransfer);
+    granter.grant(ref, some().id(), unused_frame(granter),
+                  abi::kGtfPermitAccess | (chance(30) ? abi::kGtfReadonly : uint16_t{0}));
+}
+
 void RandomWorld::map_grant() {
-    HostedDomain& mapper = some();
+    HostedDomain& mapper = caller();
     HostedDomain& granter = some();
+    offer_grants();
     abi::GrantMap elements[2]{};
     const unsigned count = 1 + pick(2);
     for (unsigned i = 0; i < count; ++i) {
         const uint32_t ref = pick(kRefs);
-        if (chance(80)) {
+        if (is_own(granter) && chance(80)) {
             const uint16_t only_read = chance(30) ? abi::kGtfReadonly : 0;
             granter.grant(ref, chance(95) ? mapper.id() : some().id(), unused_frame(granter),
                           abi::kGtfPermitAccess | only_read);
@@ -67,16 +79,16 @@ void RandomWorld::unmap_grant() {
 }
 
 void RandomWorld::copy_grant() {
-    HostedDomain& caller = some();
+    HostedDomain& by = caller();
     HostedDomain& granter = some();
     const uint32_t ref = pick(kRefs);
-    if (chance(80)) granter.grant(ref, caller.id(), unused_frame(granter));
+    if (is_own(granter) && chance(80)) granter.grant(ref, by.id(), unused_frame(granter));
     abi::GrantCopyPointer grant_end{};
     grant_end.u.ref = ref;
     grant_end.domid = granter.id().raw();
     grant_end.offset = static_cast<uint16_t>(pick(64) * 32);
     abi::GrantCopyPointer own_end{};
-    own_end.u.gmfn = (chance(90) ? unused_frame(caller) : some_frame(caller)).raw();
+    own_end.u.gmfn = (chance(90) ? unused_frame(by) : some_frame(by)).raw();
     own_end.domid = kSelf;
     own_end.offset = static_cast<uint16_t>(pick(64) * 32);
     abi::GrantCopy element{};
@@ -86,18 +98,19 @@ void RandomWorld::copy_grant() {
     element.flags = out ? abi::kGrantCopyDestGref : abi::kGrantCopySourceGref;
     element.len = static_cast<uint16_t>(chance(97) ? pick(2048) : 4096);
     element.status = 1;
-    (void)call(caller, "copy", Number::kGrantTableOp, {op(GrantTableOp::kCopy), address(element), 1});
+    (void)call(by, "copy", Number::kGrantTableOp, {op(GrantTableOp::kCopy), address(element), 1});
     if (element.status != 1) note_status("grant copy", element.status == 0);
 }
 
 void RandomWorld::transfer_grant() {
-    HostedDomain& from = some();
+    HostedDomain& from = caller();
     HostedDomain& to = some();
     if (from.frames() <= kFewestFrames || to.frames() >= kMostFrames) return;
     const uint32_t ref = pick(kRefs);
     // Waits for a frame from there, unless the entry is in use.
-    if ((to.CallDomain::entry(ref).flags & (abi::kGtfReading | abi::kGtfWriting)) == 0 && chance(95))
-        to.CallDomain::entry(ref) = {abi::kGtfAcceptTransfer, from.id().raw(), 0};
+    if (is_own(to) && chance(95) &&
+        (read_once(to.CallDomain::entry(ref).flags) & (abi::kGtfReading | abi::kGtfWriting)) == 0)
+        to.grant(ref, from.id(), Mfn{}, abi::kGtfAcceptTransfer);
     Mfn given = unused_frame(from);
     for (unsigned i = 0; i < from.frames() && frame_at(given).references() != 1 && chance(98); ++i)
         given = from.mfn(i);
@@ -109,37 +122,37 @@ void RandomWorld::transfer_grant() {
 }
 
 void RandomWorld::manage_grants() {
-    HostedDomain& caller = some();
+    HostedDomain& by = caller();
     uint64_t frames[4]{};
     switch (pick(5)) {
         case 0: {
             abi::GrantSetupTable element{kSelf, 0, 1 + pick(4), 1, {}, {address(frames)}};
             if (chance(20)) element.dom = guest().id().raw();
-            (void)call(caller, "setup_table", Number::kGrantTableOp,
+            (void)call(by, "setup_table", Number::kGrantTableOp,
                        {op(GrantTableOp::kSetupTable), address(element), 1});
             return;
         }
         case 1: {
             abi::GrantQuerySize element{kSelf, 0, 0, 0, 1, 0};
-            (void)call(caller, "query_size", Number::kGrantTableOp,
+            (void)call(by, "query_size", Number::kGrantTableOp,
                        {op(GrantTableOp::kQuerySize), address(element), 1});
             return;
         }
         case 2: {
             abi::GrantSetVersion wish{1 + pick(2)};
-            (void)call(caller, "set_version", Number::kGrantTableOp,
+            (void)call(by, "set_version", Number::kGrantTableOp,
                        {op(GrantTableOp::kSetVersion), address(wish), 1});
             return;
         }
         case 3: {
             abi::GrantGetVersion question{kSelf, 0, 0};
-            (void)call(caller, "get_version", Number::kGrantTableOp,
+            (void)call(by, "get_version", Number::kGrantTableOp,
                        {op(GrantTableOp::kGetVersion), address(question), 1});
             return;
         }
         default: {
             abi::GrantSwapRef element{pick(kRefs), pick(kRefs), 1, 0};
-            (void)call(caller, "swap_grant_ref", Number::kGrantTableOp,
+            (void)call(by, "swap_grant_ref", Number::kGrantTableOp,
                        {op(GrantTableOp::kSwapGrantRef), address(element), 1});
             if (element.status != 1) note_status("grant swap", element.status == 0);
         }

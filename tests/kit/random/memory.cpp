@@ -42,15 +42,15 @@ void RandomWorld::decrease(HostedDomain& caller, HostedDomain& owner) {
 }
 
 void RandomWorld::change_memory() {
-    HostedDomain& owner = some();
-    HostedDomain& caller = chance(20) ? control() : owner;
+    HostedDomain& owner = may_control() ? some() : caller();
+    HostedDomain& by = chance(20) || !is_own(owner) ? caller_with_rights() : owner;
     if (owner.frames() > kMostFrames || (owner.frames() > kFewestFrames + 4 && chance(50)))
-        return decrease(caller, owner);
-    populate(caller, owner);
+        return decrease(by, owner);
+    populate(by, owner);
 }
 
 void RandomWorld::exchange() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     uint64_t given[4];
     uint64_t got[4]{};
     const bool together = chance(20);
@@ -71,7 +71,7 @@ void RandomWorld::exchange() {
 }
 
 void RandomWorld::ask_about_memory() {
-    HostedDomain& caller = some();
+    HostedDomain& by = caller();
     std::array<uint64_t, 16> buffer{};
     const abi::MemoryDomain about{chance(60) ? kSelf : some().id().raw()};
     abi::MachphysMfnList list{1, 0, {address(buffer)}, 0, 0};
@@ -81,32 +81,32 @@ void RandomWorld::ask_about_memory() {
     switch (pick(8)) {
         case 0:
         case 1:
-            (void)call(caller, "ask about memory", Number::kMemoryOp,
+            (void)call(by, "ask about memory", Number::kMemoryOp,
                        {op(one_of({abi::MemoryOp::kCurrentReservation, abi::MemoryOp::kMaximumReservation,
                                    abi::MemoryOp::kMaximumGpfn, abi::MemoryOp::kMaximumRamPage})),
                         address(about)});
             return;
         case 2:
         case 3:
-            (void)call(caller, "machphys_mfn_list", Number::kMemoryOp,
+            (void)call(by, "machphys_mfn_list", Number::kMemoryOp,
                        {op(abi::MemoryOp::kMachphysMfnList), address(list)});
             return;
         case 4:
-            (void)call(caller, "machphys_mapping", Number::kMemoryOp,
+            (void)call(by, "machphys_mapping", Number::kMemoryOp,
                        {op(abi::MemoryOp::kMachphysMapping), address(buffer)});
             return;
         case 5:
-            (void)call(caller, "reserved_device_memory", Number::kMemoryOp,
+            (void)call(by, "reserved_device_memory", Number::kMemoryOp,
                        {op(abi::MemoryOp::kReservedDeviceMemoryMap), address(reserved)});
             return;
         case 6: {
             abi::MemoryReservation claim{{0}, pick(40), 0, 0, guest().id().raw(), {}};
-            (void)call(control(), "claim_pages", Number::kMemoryOp,
+            (void)call(caller_with_rights(), "claim_pages", Number::kMemoryOp,
                        {op(abi::MemoryOp::kClaimPages), address(claim)});
             return;
         }
         default:
-            (void)call(caller, "add_to_physmap", Number::kMemoryOp,
+            (void)call(by, "add_to_physmap", Number::kMemoryOp,
                        {op(one_of({abi::MemoryOp::kAddToPhysmap, abi::MemoryOp::kAddToPhysmapBatch,
                                    abi::MemoryOp::kRemoveFromPhysmap})),
                         address(physmap)});
@@ -115,7 +115,7 @@ void RandomWorld::ask_about_memory() {
 
 // The control domain finds a guest's grant table, and maps it.
 void RandomWorld::acquire_resource() {
-    HostedDomain& caller = chance(95) ? control() : some();
+    HostedDomain& by = chance(95) ? caller_with_rights() : caller();
     HostedDomain& owner = guest();
     uint64_t frames[4]{};
     abi::AcquireResource request{};
@@ -124,10 +124,10 @@ void RandomWorld::acquire_resource() {
     request.nr_frames = 1 + pick(3);
     request.frame = pick(3);
     request.frame_list = {address(frames)};
-    const int64_t result = call(caller, "acquire_resource", Number::kMemoryOp,
+    const int64_t result = call(by, "acquire_resource", Number::kMemoryOp,
                                 {op(abi::MemoryOp::kAcquireResource), address(request)});
-    if (result != 0 || caller.unfinished || frames[0] == 0 || chance(50)) return;
-    (void)call(caller, "map acquired", Number::kUpdateVaMappingOtherdomain,
+    if (result != 0 || by.unfinished || frames[0] == 0 || chance(50)) return;
+    (void)call(by, "map acquired", Number::kUpdateVaMappingOtherdomain,
                {CallDomain::va(pick(kPages)), HostedDomain::entry(Mfn(frames[0])), 0, owner.id().raw()});
 }
 

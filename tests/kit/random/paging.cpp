@@ -1,6 +1,7 @@
 // Page tables of random shape, most of them valid.
 #include <gtest/gtest.h>
 
+#include "base/once.h"
 #include "kit/random/world.h"
 
 namespace torii::test {
@@ -40,22 +41,22 @@ void RandomWorld::prepare_table(HostedDomain& domain, Mfn mfn, unsigned level) {
     for (unsigned i = pick(5); i > 0; --i) {
         unsigned slot = chance(50) ? pick(8) : pick(512);
         if (level == 4 && slot >= 256 && slot <= 271 && chance(95)) slot = 0;
-        domain.entries(mfn)[slot] = entry_for(domain, level);
+        (void)domain.write(mfn, slot, entry_for(domain, level));
     }
 }
 
 void RandomWorld::pin() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const unsigned level = 1 + pick(4);
     const Mfn mfn = chance(90) ? unused_frame(domain) : some_frame(domain);
     prepare_table(domain, mfn, level);
     static constexpr const char* kNames[] = {"pin L1", "pin L2", "pin L3", "pin L4"};
-    HostedDomain& caller = chance(10) ? control() : domain;
-    (void)mmuext(caller, kNames[level - 1], static_cast<Command>(level - 1), mfn.raw(), 0, domain.id().raw());
+    HostedDomain& by = chance(10) ? caller_with_rights() : domain;
+    (void)mmuext(by, kNames[level - 1], static_cast<Command>(level - 1), mfn.raw(), 0, domain.id().raw());
 }
 
 void RandomWorld::unpin() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     Mfn mfn = some_frame(domain);
     for (unsigned i = 0; i < domain.frames() && chance(98) && !frame_at(mfn).type_word().pinned(); ++i)
         mfn = domain.mfn(i);
@@ -76,7 +77,7 @@ abi::MmuUpdate RandomWorld::some_update(HostedDomain& domain) {
 }
 
 void RandomWorld::update() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     abi::MmuUpdate requests[8];
     const unsigned count = 1 + pick(chance(50) ? 1 : 8);
     for (unsigned i = 0; i < count; ++i)
@@ -95,15 +96,15 @@ void RandomWorld::update() {
 }
 
 void RandomWorld::foreign_update() {
-    HostedDomain& caller = chance(90) ? control() : some();
+    HostedDomain& by = chance(90) ? caller_with_rights() : caller();
     HostedDomain& owner = some();
-    const abi::MmuUpdate request{caller.pte_address(pick(kPages)),
+    const abi::MmuUpdate request{by.pte_address(pick(kPages)),
                                  HostedDomain::entry(unused_frame(owner), some_flags())};
-    (void)call(caller, "mmu_update foreign", Number::kMmuUpdate, {address(request), 1, 0, owner.id().raw()});
+    (void)call(by, "mmu_update foreign", Number::kMmuUpdate, {address(request), 1, 0, owner.id().raw()});
 }
 
 void RandomWorld::map_page() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const uint64_t flush =
         chance(70) ? 0 : (chance(50) ? abi::kUvmfTlbFlush : abi::kUvmfInvlpg) | abi::kUvmfAll;
     (void)call(domain, "update_va_mapping", Number::kUpdateVaMapping,
@@ -111,15 +112,15 @@ void RandomWorld::map_page() {
 }
 
 void RandomWorld::map_foreign_page() {
-    HostedDomain& caller = chance(95) ? control() : some();
+    HostedDomain& by = chance(95) ? caller_with_rights() : caller();
     HostedDomain& owner = some();
     const uint64_t entry = chance(20) ? 0 : HostedDomain::entry(unused_frame(owner), some_flags());
-    (void)call(caller, "update_va_mapping_otherdomain", Number::kUpdateVaMappingOtherdomain,
+    (void)call(by, "update_va_mapping_otherdomain", Number::kUpdateVaMappingOtherdomain,
                {CallDomain::va(pick(kPages)), entry, abi::kUvmfInvlpg, owner.id().raw()});
 }
 
 void RandomWorld::base_pointer() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const bool user = chance(60);
     Mfn root = chance(40) ? frame_of_type(domain, FrameType::kL4) : unused_frame(domain);
     if (chance(15)) root = Mfn{};
@@ -128,19 +129,20 @@ void RandomWorld::base_pointer() {
         // A kernel takes its mappings along.
         const TypeWord word = frame_at(root).type_word();
         if (word.count() == 0 && !word.partial())
-            domain.entries(root)[0] = domain.entries(domain.table(4))[0];
+            (void)domain.write(root, 0, read_once(domain.entries(domain.table(4))[0]));
     }
     if (user) {
         (void)mmuext(domain, "new_user_baseptr", Command::kNewUserBaseptr, root.raw());
         return;
     }
     const Mfn first = slot_of(domain).first_root;
-    if (root == Mfn{} || domain.entries(root)[0] != domain.entries(first)[0]) root = first;
+    if (root == Mfn{} || read_once(domain.entries(root)[0]) != read_once(domain.entries(first)[0]))
+        root = first;
     (void)mmuext(domain, "new_baseptr", Command::kNewBaseptr, root.raw());
 }
 
 void RandomWorld::page_operation() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const Mfn target = chance(80) ? unused_frame(domain) : some_frame(some());
     if (chance(50)) {
         (void)mmuext(domain, "clear_page", Command::kClearPage, target.raw());
@@ -150,7 +152,7 @@ void RandomWorld::page_operation() {
 }
 
 void RandomWorld::flush() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const uint64_t mask = 1;
     const bool several = chance(40);
     const auto command = several ? one_of({Command::kTlbFlushMulti, Command::kInvlpgMulti})
@@ -162,7 +164,7 @@ void RandomWorld::flush() {
 // A whole tree at once, which a guest builds in its own memory and then offers: several tables of each level,
 // shared and not, and at times one that leads to itself or stands at two levels.
 void RandomWorld::build_tree() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     std::vector<Mfn> levels[5];
     const unsigned shapes[5] = {0, 1 + pick(4), 1 + pick(3), 1 + pick(2), 1};
     unsigned next = pick(domain.frames());
@@ -183,9 +185,9 @@ void RandomWorld::build_tree() {
                 if (level == 4 && slot >= 256 && slot <= 271 && chance(97)) slot -= 200;
                 unsigned below = level - 1;
                 if (chance(2)) below = 1 + pick(4);
-                domain.entries(table)[slot] = level == 1 || levels[below].empty()
-                                                  ? l1_entry(domain)
-                                                  : HostedDomain::entry(any_of(below));
+                (void)domain.write(table, slot,
+                                   level == 1 || levels[below].empty() ? l1_entry(domain)
+                                                                       : HostedDomain::entry(any_of(below)));
             }
         }
     }

@@ -17,7 +17,7 @@ constexpr uint64_t kNotCanonical = 0x1234'5678'9abc'def0;
 }  // namespace
 
 void RandomWorld::set_gdt() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const unsigned pages = pick(3);
     uint64_t list[2]{};
     for (unsigned i = 0; i < pages; ++i) {
@@ -29,17 +29,17 @@ void RandomWorld::set_gdt() {
 }
 
 void RandomWorld::set_ldt() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     (void)mmuext(domain, "set_ldt", Command::kSetLdt, CallDomain::va(pick(kPages)),
                  chance(70) ? 512 * (1 + pick(2)) : 0);
     if (domain.vcpu().pv.ldt_entries == 0) return;
-    fakes::Machine::set_current(&domain.vcpu(), domain.cpu());
+    if (is_alone()) fakes::Machine::set_current(&domain.vcpu(), domain.cpu());
     (void)pv::fault_in_ldt_page(domain.vcpu(), pick(2));
-    fakes::Machine::set_current(nullptr);
+    if (is_alone()) fakes::Machine::set_current(nullptr);
 }
 
 void RandomWorld::update_descriptor() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const Mfn mfn = chance(50) ? frame_of_type(domain, FrameType::kSegDesc) : unused_frame(domain);
     const uint64_t value = chance(70) ? 0x00cf'fb00'0000'ffff : chooser_.number();
     (void)call(domain, "update_descriptor", Number::kUpdateDescriptor,
@@ -47,7 +47,7 @@ void RandomWorld::update_descriptor() {
 }
 
 void RandomWorld::set_handlers() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const uint64_t handler = chance(95) ? kHandler + pick(4096) : kNotCanonical;
     const auto vector = static_cast<uint8_t>(pick(256));
     const abi::TrapInfo traps[2] = {{vector, 3, 0xe033, 0, handler}, {}};
@@ -78,7 +78,7 @@ void RandomWorld::set_handlers() {
 }
 
 void RandomWorld::set_registers() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const uint64_t value = chance(90) ? pick(256) : chooser_.number();
     switch (pick(4)) {
         case 0:
@@ -97,7 +97,7 @@ void RandomWorld::set_registers() {
 
 // Back to where an interrupt was taken: the kernel, or a program if there is an address space for it.
 void RandomWorld::iret() {
-    HostedDomain& domain = chance(90) ? guest() : control();
+    HostedDomain& domain = chance(90) ? calling_guest() : caller_with_rights();
     auto& entry = domain.vcpu().entry;
     // The control domain takes the machine along when it breaks a rule.
     const bool to_user = entry.user_cr3 != 0 || (chance(5) && !domain.domain().privileged);
@@ -108,7 +108,7 @@ void RandomWorld::iret() {
 }
 
 void RandomWorld::small_call() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     std::array<uint64_t, 160> buffer{};
     const auto text = address(buffer);
     switch (pick(6)) {
@@ -142,7 +142,7 @@ void RandomWorld::small_call() {
 
 // Answered with an error on purpose (hypercall_table.cpp), whatever the arguments are.
 void RandomWorld::refused_call() {
-    (void)call(some(), "refused",
+    (void)call(caller(), "refused",
                one_of({Number::kSchedOpCompat, Number::kEventChannelOpCompat, Number::kPhysdevOpCompat,
                        Number::kXsmOp, Number::kXenoprofOp, Number::kHvmOp, Number::kDmOp, Number::kKexecOp,
                        Number::kTmemOp, Number::kArgoOp, Number::kHypfsOp, Number::kXenpmuOp}),

@@ -15,7 +15,7 @@ constexpr uint64_t kHandler = 0xffff'ffff'8100'0000;
 
 // Domains here are always paused, so whoever gives up the CPU has it back at once.
 void RandomWorld::sched() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const auto op = [](abi::SchedOp operation) { return static_cast<uint64_t>(operation); };
     const abi::RawPort ports[2] = {pick(kPorts), pick(kPorts)};
     const abi::SchedPoll poll{{address(ports)}, 1 + pick(2), 0, fakes::machine().time() + pick(1000)};
@@ -27,35 +27,37 @@ void RandomWorld::sched() {
             (void)call(domain, "yield", Number::kSchedOp, {op(abi::SchedOp::kYield), 0});
             return;
         case 1:
+            // Somebody has to go on until the end.
+            if (builds_guests_ && !is_alone()) return;
             (void)call(domain, "block", Number::kSchedOp, {op(abi::SchedOp::kBlock), 0});
             return;
         case 2:
             (void)call(domain, "poll", Number::kSchedOp, {op(abi::SchedOp::kPoll), address(poll)});
             return;
         case 3:
-            (void)call(control(), "pin_override", Number::kSchedOp,
+            (void)call(caller_with_rights(), "pin_override", Number::kSchedOp,
                        {op(abi::SchedOp::kPinOverride), address(pin)});
             return;
         case 4:
             // The control domain's would end the machine.
-            if (HostedDomain& other = guest(); !other.domain().privileged)
+            if (HostedDomain& other = calling_guest(); other.id() != kDom0)
                 (void)call(other, "watchdog", Number::kSchedOp,
                            {op(abi::SchedOp::kWatchdog), address(watchdog)});
             return;
         default:
-            (void)call(guest(), "shutdown_code", Number::kSchedOp,
+            (void)call(calling_guest(), "shutdown_code", Number::kSchedOp,
                        {op(abi::SchedOp::kShutdownCode), address(code)});
     }
 }
 
 void RandomWorld::vcpu() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const auto vcpu_op = [&](const char* name, abi::VcpuOp operation, const void* argument, uint32_t id = 0) {
         (void)call(domain, name, Number::kVcpuOp,
                    {static_cast<uint64_t>(operation), id, reinterpret_cast<uint64_t>(argument)});
     };
-    static abi::VcpuRunstateInfo runstate;  // written to whenever it likes
-    static abi::VcpuTimeInfo time;
+    static thread_local abi::VcpuRunstateInfo runstate;  // written to whenever it likes
+    static thread_local abi::VcpuTimeInfo time;
     const abi::VcpuRegisterRunstateMemoryArea runstate_area{{chance(80) ? address(runstate) : 0}};
     const abi::VcpuRegisterTimeMemoryArea time_area{{address(time)}};
     const abi::VcpuSetPeriodicTimer period{chance(80) ? 1'000'000u + pick(1000) : pick(1000)};
@@ -88,16 +90,16 @@ void RandomWorld::vcpu() {
 
 // The second vCPU gets a context, which holds page tables and descriptor pages, and comes and goes.
 void RandomWorld::second_vcpu() {
-    HostedDomain& domain = some();
+    HostedDomain& domain = caller();
     const auto op = [](abi::VcpuOp operation) { return static_cast<uint64_t>(operation); };
     const unsigned choice = pick(4);
     if (choice == 0) return (void)call(domain, "vcpu up", Number::kVcpuOp, {op(abi::VcpuOp::kUp), 1, 0});
     if (choice == 1) {
         // The last one to go down takes its domain along.
-        if (domain.domain().privileged) return;
+        if (domain.id() == kDom0) return;
         return (void)call(domain, "vcpu down", Number::kVcpuOp, {op(abi::VcpuOp::kDown), 1, 0});
     }
-    static abi::VcpuGuestContext context;
+    static thread_local abi::VcpuGuestContext context;
     context = {};
     context.flags = abi::kVgcfInKernel;
     context.user_regs.rip = kHandler;
@@ -117,7 +119,8 @@ void RandomWorld::second_vcpu() {
                    {op(abi::VcpuOp::kInitialise), 1, address(context)});
         return;
     }
-    if (domain.domain().privileged) return;
+    if (domain.id() == kDom0) return;
+    if (!is_alone()) return;
     abi::Domctl request = domctl_request(abi::DomctlCommand::kSetvcpucontext, domain.id());
     request.u.vcpucontext = {1, 0, {address(context)}};
     (void)domctl("setvcpucontext", request);
@@ -125,6 +128,7 @@ void RandomWorld::second_vcpu() {
 
 void RandomWorld::pass_time() {
     fakes::machine().advance(pick(4000));
+    if (!is_alone()) return;  // each CPU looks at its own timers
     const unsigned cpu = pick(kSlots);
     fakes::Machine::set_current(nullptr, CpuId(cpu));
     cpu_scheduler(CpuId(cpu)).timers.expire(fakes::machine().time());
@@ -133,16 +137,16 @@ void RandomWorld::pass_time() {
 
 // A guest ends itself; the control domain finds it stopped.
 void RandomWorld::stop_guest() {
-    HostedDomain& domain = guest();
-    if (domain.domain().privileged) return;
+    HostedDomain& domain = may_control() && chance(50) ? guest() : calling_guest();
+    if (domain.id() == kDom0) return;
     const abi::SchedShutdown own{pick(4)};
     const abi::SchedRemoteShutdown other{domain.id().raw(), 0, pick(4)};
-    if (chance(60)) {
+    if (is_own(domain) && chance(60)) {
         (void)call(domain, "shutdown", Number::kSchedOp,
                    {static_cast<uint64_t>(abi::SchedOp::kShutdown), address(own)});
         return;
     }
-    (void)call(control(), "remote_shutdown", Number::kSchedOp,
+    (void)call(caller_with_rights(), "remote_shutdown", Number::kSchedOp,
                {static_cast<uint64_t>(abi::SchedOp::kRemoteShutdown), address(other)});
 }
 

@@ -21,12 +21,11 @@ std::vector<DomainRef> every_domain() {
     }
 }
 
-// Memory that is neither free nor the heap's to give back: what the whole process keeps.
-uint64_t frames_there() {
+}  // namespace
+
+uint64_t RandomWorld::frames_there() {
     return free_frame_count() + heap_frames_in_use();
 }
-
-}  // namespace
 
 RandomWorld::RandomWorld(Chooser& chooser) : chooser_(chooser) {
     (void)fakes::machine();
@@ -40,8 +39,40 @@ RandomWorld::RandomWorld(Chooser& chooser) : chooser_(chooser) {
     }
 }
 
+RandomWorld::RandomWorld(Chooser& chooser, SharedDomains& shared, Vcpu& running)
+    : chooser_(chooser), shared_(&shared) {
+    const std::lock_guard guard(shared.lock);
+    while (own_ < kSlots && shared.entries[own_].id != running.domain->id)
+        ++own_;
+    if (own_ == kSlots) std::abort();
+    slots_[own_].domain = std::make_unique<HostedDomain>(running, shared.entries[own_].tables);
+    slots_[own_].first_root = running.pv.kernel_root;
+    builds_guests_ = own_ == 0 && running.id == VcpuId(0);
+}
+
 RandomWorld::~RandomWorld() {
-    (void)end();
+    if (is_alone()) {
+        (void)end();
+    } else {
+        slots_[own_].domain->forget();
+    }
+}
+
+// Who is there changes under a vCPU's feet; so do everyone's frames.
+void RandomWorld::follow_others() {
+    if (const uint64_t changes = shared_->changes.load(); changes != seen_changes_) {
+        seen_changes_ = changes;
+        const std::lock_guard guard(shared_->lock);
+        for (unsigned slot = 0; slot < kSlots; ++slot) {
+            const DomId id = shared_->entries[slot].id;
+            if (slot == own_ || (slots_[slot].domain != nullptr && slots_[slot].domain->id() == id)) continue;
+            slots_[slot].domain = std::make_unique<HostedDomain>(id);
+        }
+    }
+    const uint64_t turn = steps_++ % 8;
+    for (unsigned slot = 0; slot < kSlots; ++slot) {
+        if (turn == 0 || (slot == own_ && turn % 2 == 0)) slots_[slot].domain->refresh_frames();
+    }
 }
 
 bool RandomWorld::end() {
@@ -60,18 +91,19 @@ bool RandomWorld::end() {
 }
 
 bool RandomWorld::can_call(const Slot& slot) const {
+    if (!is_alone()) return slot.domain->frames() != 0;
     return slot.domain != nullptr && !slot.dying && !slot.domain->domain().shutting_down.load();
 }
 
 HostedDomain& RandomWorld::some() {
     Slot& slot = slots_[pick(kSlots)];
-    return can_call(slot) ? *slot.domain : control();
+    return can_call(slot) ? *slot.domain : *slots_[own_].domain;
 }
 
 HostedDomain& RandomWorld::guest() {
     const unsigned first = 1 + pick(kSlots - 1);
     if (can_call(slots_[first])) return *slots_[first].domain;
-    return can_call(slots_[3 - first]) ? *slots_[3 - first].domain : control();
+    return can_call(slots_[3 - first]) ? *slots_[3 - first].domain : *slots_[own_].domain;
 }
 
 RandomWorld::Slot& RandomWorld::slot_of(HostedDomain& domain) {
@@ -147,9 +179,8 @@ int64_t RandomWorld::mmuext(HostedDomain& domain, const char* name, Command comm
 // The guests run: each CPU uses some addresses.
 void RandomWorld::use_memory() {
     for (unsigned i = 0; i < 3; ++i) {
-        HostedDomain& domain = some();
-        const uint64_t va = chance(80) ? CallDomain::va(pick(kPages)) : chooser_.number() & 0x7fff'ffff'f000;
-        (void)fakes::tlb().touch(domain.cpu(), domain.id(), domain.vcpu().pv.kernel_root, va);
+        const HostedDomain& domain = caller();
+        domain.touch(chance(80) ? CallDomain::va(pick(kPages)) : chooser_.number() & 0x7fff'ffff'f000);
     }
 }
 
@@ -160,6 +191,10 @@ void RandomWorld::forget_mappings_of(const HostedDomain& mapper) {
 // Size: mostly a table.
 void RandomWorld::step() {
     budget_divisor = chance(30) ? 32 : 1;
+    if (!is_alone()) {
+        follow_others();
+        if (caller().frames() < kFewestFrames) return populate(caller(), caller());
+    }
     use_memory();
     struct Choice {
         unsigned weight;
@@ -249,7 +284,9 @@ std::vector<std::string> RandomWorld::findings() {
     for (const DomainRef& domain : held)
         all.push_back(&*domain);
     std::vector<std::string> found = recount(all);
-    check_ports(found);
+    for (Domain* const domain : all) {
+        if (domain->life.load() < Life::kDying) check_ports(*domain, found);
+    }
     return found;
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,31 @@ struct Tally {
     uint64_t succeeded = 0;
 };
 
+// Which domains there are at the moment, for vCPUs that run at once and each act for themselves.
+struct SharedDomains {
+    static constexpr unsigned kSlots = 3;
+    struct Entry {
+        DomId id{};
+        std::vector<Mfn> tables;
+    };
+    std::mutex lock;
+    std::array<Entry, kSlots> entries;
+    std::atomic<uint64_t> changes{1};
+
+    void enter(unsigned slot, DomId id, const std::vector<Mfn>& tables) {
+        const std::lock_guard guard(lock);
+        entries[slot] = {id, tables};
+        ++changes;
+    }
+};
+
 class RandomWorld {
 public:
     explicit RandomWorld(Chooser& chooser);
+    // As one vCPU of many sees it, which runs on a real CPU (fakes/fake_cpus.h): what it calls, it calls for
+    // itself, and of the others it knows numbers. The first vCPU of the control domain ends and builds the
+    // guests.
+    RandomWorld(Chooser& chooser, SharedDomains& shared, Vcpu& running);
     RandomWorld(const RandomWorld&) = delete;
     ~RandomWorld();
 
@@ -35,7 +58,11 @@ public:
     void page_table_step();
 
     // What a recount finds wrong.
-    [[nodiscard]] std::vector<std::string> findings();
+    [[nodiscard]] static std::vector<std::string> findings();
+    // Frames that are free or the heap's: when all domains are gone, as many as before the first one came.
+    [[nodiscard]] static uint64_t frames_there();
+    static constexpr unsigned kFrames = 20;  // of a new guest
+    static constexpr uint32_t kPorts = 64;
     // Ends all domains; true when every frame is back that was there when the world began.
     [[nodiscard]] bool end();
 
@@ -50,13 +77,11 @@ public:
     std::string last;
 
 private:
-    static constexpr unsigned kSlots = 3;
-    static constexpr unsigned kFrames = 20;
+    static constexpr unsigned kSlots = SharedDomains::kSlots;
     static constexpr unsigned kFewestFrames = 14;
     static constexpr unsigned kMostFrames = 26;
     static constexpr unsigned kPages = 8;
     static constexpr uint32_t kRefs = 6;
-    static constexpr uint32_t kPorts = 64;
     static constexpr uint16_t kSelf = 0x7ff0;
 
     using Number = abi::Hypercall;
@@ -72,6 +97,18 @@ private:
     HostedDomain& control() { return *slots_[0].domain; }
     HostedDomain& some();   // that can make calls
     HostedDomain& guest();  // one that isn't the control domain, if there is any
+    // Who makes a call; as a vCPU of many, always itself.
+    HostedDomain& caller() { return is_alone() ? some() : *slots_[own_].domain; }
+    HostedDomain& calling_guest() { return is_alone() ? guest() : *slots_[own_].domain; }
+    HostedDomain& caller_with_rights() { return is_alone() ? control() : *slots_[own_].domain; }
+    // Whether this world is all that happens, so that outcomes can be foretold.
+    [[nodiscard]] bool is_alone() const { return shared_ == nullptr; }
+    [[nodiscard]] bool may_control() const { return is_alone() || own_ == 0; }
+    // Whose memory is ours to write to.
+    [[nodiscard]] bool is_own(const HostedDomain& domain) const {
+        return is_alone() || &domain == slots_[own_].domain.get();
+    }
+    void follow_others();
     Mfn some_frame(HostedDomain& domain) { return domain.mfn(pick(domain.frames())); }
     Mfn frame_of_type(HostedDomain& domain, FrameType type);
     Mfn unused_frame(HostedDomain& domain);
@@ -126,6 +163,7 @@ private:
     void acquire_resource();
 
     // --- grants (grants.cpp) ---
+    void offer_grants();
     void map_grant();
     void unmap_grant();
     void copy_grant();
@@ -137,7 +175,7 @@ private:
     void use_ports();
     void change_ports();
     void set_up_fifo();
-    void check_ports(std::vector<std::string>& findings);
+    static void check_ports(Domain& domain, std::vector<std::string>& findings);
     uint32_t some_port(HostedDomain& domain, uint32_t kind_wanted);
 
     // --- vCPUs and time (vcpus.cpp) ---
@@ -174,7 +212,12 @@ private:
     void forget_mappings_of(const HostedDomain& mapper);
 
     Chooser& chooser_;
-    uint64_t frames_before_;
+    SharedDomains* shared_ = nullptr;
+    unsigned own_ = 0;
+    bool builds_guests_ = true;
+    uint64_t seen_changes_ = 0;
+    uint64_t steps_ = 0;
+    uint64_t frames_before_ = 0;
     std::array<Slot, kSlots> slots_;
     std::vector<Mapping> mappings_;
 };

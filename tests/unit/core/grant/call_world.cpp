@@ -51,8 +51,8 @@ CallDomain::CallDomain(uint16_t id, bool privileged, const DomainLimits& limits,
     EXPECT_TRUE(grow_grant_table(*domain_, 1).ok());
 }
 
-CallDomain::CallDomain(Domain& built, std::vector<Mfn> tables)
-    : id_(built.id), domain_(&built), tables_(std::move(tables)) {
+CallDomain::CallDomain(Domain& built, std::vector<Mfn> tables, VcpuId vcpu)
+    : id_(built.id), vcpu_(vcpu), domain_(&built), tables_(std::move(tables)) {
     refresh_frames();
 }
 
@@ -72,7 +72,13 @@ void CallDomain::destroy() {
 
 void CallDomain::refresh_frames() {
     frames_.clear();
-    for (uint32_t at = domain_->first_frame; at != 0; at = frame_at(Mfn(at)).next) {
+    if (domain_ != nullptr) return list_frames(*domain_);
+    if (const DomainRef found(find_domain(id_)); found) list_frames(*found);
+}
+
+void CallDomain::list_frames(Domain& domain) {
+    const LockGuard guard(domain.page_list_lock);
+    for (uint32_t at = domain.first_frame; at != 0; at = frame_at(Mfn(at)).next) {
         const uint64_t count = frame_at(Mfn(at)).count.load();
         if ((count & CountWord::kAllocated) == 0 || (count & kSharedByHypervisor) != 0) continue;
         if (std::find(tables_.begin(), tables_.end(), Mfn(at)) == tables_.end()) frames_.push_back(Mfn(at));
@@ -100,7 +106,10 @@ abi::GrantEntryV1& CallDomain::entry(uint32_t ref) const {
     return fakes::machine().guest_view<abi::GrantEntryV1>(page)[ref % kGrantEntriesPerFrame];
 }
 void CallDomain::grant(uint32_t ref, DomId to, Mfn frame, uint16_t flags) const {
-    entry(ref) = {flags, to.raw(), static_cast<uint32_t>(frame.raw())};
+    // In one step: the hypervisor may look at the entry meanwhile.
+    abi::GrantEntryV1 value{flags, to.raw(), static_cast<uint32_t>(frame.raw())};
+    __atomic_store(&reinterpret_cast<SharedGrantEntry&>(entry(ref)),
+                   reinterpret_cast<SharedGrantEntry*>(&value), __ATOMIC_RELEASE);
 }
 
 int64_t CallDomain::call(abi::GrantTableOp operation, const void* array, uint64_t count) {

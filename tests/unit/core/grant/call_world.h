@@ -20,7 +20,9 @@ public:
     explicit CallDomain(uint16_t id, bool privileged = false, const DomainLimits& limits = {1, 64, 4, 4},
                         uint32_t frames = 16);
     // A domain that somebody else built: `tables` are its L1 to L4.
-    CallDomain(Domain& built, std::vector<Mfn> tables);
+    CallDomain(Domain& built, std::vector<Mfn> tables, VcpuId vcpu = VcpuId(0));
+    // One seen from outside: its number and frames are known, and nothing keeps it.
+    explicit CallDomain(DomId id) : id_(id) {}
     ~CallDomain();
     CallDomain(const CallDomain&) = delete;
 
@@ -28,13 +30,13 @@ public:
     static constexpr uint64_t kVirtualPages = 512;
 
     [[nodiscard]] Domain& domain() const { return *domain_; }
-    [[nodiscard]] Vcpu& vcpu() const { return *domain_->vcpu(VcpuId(0)); }
+    [[nodiscard]] Vcpu& vcpu() const { return *domain_->vcpu(vcpu_); }
     [[nodiscard]] DomId id() const { return id_; }
     [[nodiscard]] Mfn mfn(uint32_t index) const { return frames_.at(index); }
     [[nodiscard]] Frame& frame(uint32_t index) const { return frame_at(mfn(index)); }
     [[nodiscard]] uint32_t frames() const { return static_cast<uint32_t>(frames_.size()); }
     void fill(uint32_t index, unsigned char value) const;
-    // Finds out anew which frames it has, after it gave some away or got some.
+    // Finds out anew which frames it has, after it gave some away or got some. It may be gone, and has none.
     void refresh_frames();
 
     // Its address space.
@@ -44,6 +46,8 @@ public:
     // What mmu_update does to the entry of `page`.
     [[nodiscard]] Result<> write_pte(unsigned page, pv::Pte entry) const;
     [[nodiscard]] Mfn l1() const { return tables_[0]; }
+    [[nodiscard]] Mfn table(unsigned level) const { return tables_[level - 1]; }
+    [[nodiscard]] const std::vector<Mfn>& tables() const { return tables_; }
 
     // Its grant table.
     [[nodiscard]] abi::GrantEntryV1& entry(uint32_t ref) const;
@@ -67,7 +71,10 @@ public:
     void forget() { domain_ = nullptr; }
 
 private:
+    void list_frames(Domain& domain);
+
     DomId id_;
+    VcpuId vcpu_{};
     Domain* domain_ = nullptr;  // null once destroyed
     std::vector<Mfn> frames_;
     std::vector<Mfn> tables_;  // L1 to L4
