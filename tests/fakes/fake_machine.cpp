@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/lock.h"
+#include "base/once.h"
 #include "core/call/counters.h"
 #include "core/memory/allocator.h"
 #include "core/memory/m2p.h"
@@ -89,7 +90,7 @@ void describe_section(uint64_t section, uint64_t* bits) {
     for (uint64_t i = section << kSectionShift; i < (section + 1) << kSectionShift; ++i) {
         Frame& frame = frame_at(Mfn(i));
         m2p_clear(Mfn(i));
-        frame.owner_raw = is_ram(i) ? kOwnerNone.raw() : kOwnerIo.raw();
+        frame.set_owner(is_ram(i) ? kOwnerNone : kOwnerIo);
         if (!is_ram(i)) frame.count.store(CountWord::kAllocated | 1);
     }
 }
@@ -242,11 +243,15 @@ void* permanent_map(Mfn mfn) {
 }
 void permanent_unmap(void*) {}
 
+// Word by word: guests write to their memory meanwhile.
 void zero_frame(Mfn mfn) {
-    memset(machine().guest_view(mfn), 0, kPageSize);
+    auto* const words = machine().guest_view<uint64_t>(mfn);
+    for (unsigned i = 0; i < kPageSize / 8; ++i)
+        write_once(words[i], 0);
 }
 void copy_frame(Mfn to, Mfn from) {
-    memmove(machine().guest_view(to), machine().guest_view(from), kPageSize);
+    for (unsigned i = 0; i < kPageSize / 8; ++i)
+        write_once(machine().guest_view<uint64_t>(to)[i], read_once(machine().guest_view<uint64_t>(from)[i]));
 }
 
 // --- machine ---

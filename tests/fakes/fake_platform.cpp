@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/once.h"
 #include "base/panic.h"
 #include "core/call/guest_ptr.h"
 #include "core/domain/domain.h"
@@ -36,6 +37,19 @@ bool faults(uint64_t address, size_t bytes, bool write) {
     BUG_ON(!guest_range_ok(address, bytes));  // callers check, or the machine would be at a guest's mercy
     if (faulting.kind == FaultingRange::Kind::kWrites && !write) return false;
     return address < faulting.start + faulting.bytes && faulting.start < address + bytes;
+}
+
+// The guest's end may be in use by others at the same time.
+template <class Word>
+void copy_words(void* to, const void* from, size_t bytes) {
+    for (size_t i = 0; i < bytes / sizeof(Word); ++i)
+        write_once(static_cast<Word*>(to)[i], read_once(static_cast<const Word*>(from)[i]));
+}
+void copy_word_by_word(void* to, const void* from, size_t bytes) {
+    const uint64_t places = reinterpret_cast<uint64_t>(to) | reinterpret_cast<uint64_t>(from) | bytes;
+    if (places % sizeof(uint64_t) == 0) return copy_words<uint64_t>(to, from, bytes);
+    if (places % sizeof(uint32_t) == 0) return copy_words<uint32_t>(to, from, bytes);
+    copy_words<uint8_t>(to, from, bytes);
 }
 
 }  // namespace
@@ -78,12 +92,12 @@ CpuScheduler& this_cpu_scheduler() {
 
 bool copy_from_guest(void* to, uint64_t from, size_t bytes) {
     if (faults(from, bytes, false) || (from < kPageSize && bytes != 0)) return false;
-    memcpy(to, reinterpret_cast<const void*>(from), bytes);
+    copy_word_by_word(to, reinterpret_cast<const void*>(from), bytes);
     return true;
 }
 bool copy_to_guest(uint64_t to, const void* from, size_t bytes) {
     if (faults(to, bytes, true) || (to < kPageSize && bytes != 0)) return false;
-    memcpy(reinterpret_cast<void*>(to), from, bytes);
+    copy_word_by_word(reinterpret_cast<void*>(to), from, bytes);
     return true;
 }
 bool exchange_in_guest(uint64_t address, uint64_t expected, uint64_t desired, uint64_t& seen) {

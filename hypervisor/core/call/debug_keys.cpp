@@ -1,6 +1,7 @@
 #include "core/call/debug_keys.h"
 
 #include "base/log.h"
+#include "base/once.h"
 #include "core/call/counters.h"
 #include "core/domain/domain.h"
 #include "core/memory/allocator.h"
@@ -16,8 +17,8 @@ void show_domains() {
         if (!domain) return;
         id = DomId(static_cast<uint16_t>(domain->id.raw() + 1));
         log(LogLevel::kInfo, "d{}: life {}, {} of {} frames, {} vCPUs, pauses {}, shut down {} with {}",
-            domain->id, domain->life.load(), domain->frame_count, domain->frame_limit, domain->vcpu_count,
-            domain->pauses.load(), domain->shutting_down.load(), domain->shutdown_code);
+            domain->id, domain->life.load(), read_once(domain->frame_count), read_once(domain->frame_limit),
+            domain->vcpu_count, domain->pauses.load(), domain->is_shut_down(), domain->shutdown_code());
     }
 }
 

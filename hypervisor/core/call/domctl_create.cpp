@@ -73,9 +73,12 @@ CallResult create_domain_op(CallContext& context, abi::Domctl& request) {
     const bool any_id = request.domain == 0 || request.domain >= abi::kDomIdFirstReserved;
     Domain* const domain =
         TRY(any_id ? create_with_any_id(limits) : create_domain(DomId(request.domain), limits, false));
-    domain->handle = wish.handle;
-    domain->create_flags = wish.flags;
-    domain->ssidref = wish.ssidref;
+    {
+        const LockGuard guard(domain->control_lock);
+        domain->handle = wish.handle;
+        domain->create_flags = wish.flags;
+        domain->ssidref = wish.ssidref;
+    }
     publish_wall_clock(*domain);
     request.domain = domain->id.raw();
     return 0;

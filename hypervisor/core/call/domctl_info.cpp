@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "base/once.h"
 #include "core/call/domctl_ops.h"
 #include "core/memory/reservation.h"
 
@@ -58,17 +59,18 @@ uint32_t page_type(const Domain& domain, Mfn mfn) {
 
 }  // namespace
 
-void describe_domain(const Domain& domain, abi::DomctlGetdomaininfo& info) {
+void describe_domain(Domain& domain, abi::DomctlGetdomaininfo& info) {
+    const LockGuard guard(domain.control_lock);
     info = abi::DomctlGetdomaininfo{};
     info.domain = domain.id.raw();
     if (domain.life.load() >= Life::kDying) info.flags |= abi::kDomainInfoDying;
-    if (domain.shutting_down.load())
-        info.flags |= abi::kDomainInfoShutdown | (domain.shutdown_code & abi::kDomainInfoShutdownMask)
+    if (const uint32_t shutdown = domain.shutdown.load(); shutdown != 0)
+        info.flags |= abi::kDomainInfoShutdown | (shutdown & abi::kDomainInfoShutdownMask)
                                                      << abi::kDomainInfoShutdownShift;
     if (domain.pauses.load() != 0) info.flags |= abi::kDomainInfoPaused;
     if ((domain.create_flags & abi::kCreateXenstoreDomain) != 0) info.flags |= abi::kDomainInfoXenstoreDomain;
     describe_vcpus(domain, info);
-    info.tot_pages = domain.frame_count;
+    info.tot_pages = read_once(domain.frame_count);
     info.max_pages = frame_limit_of(domain);
     info.shared_info_frame = domain.shared_info_frame.raw();
     info.ssidref = domain.ssidref;
@@ -114,7 +116,7 @@ CallResult get_end_reason(DomctlCall& call) {
     abi::DomctlEndReason request;
     static_assert(sizeof(request) <= sizeof(call.request.u.payload));
     memcpy(&request, call.request.u.payload, sizeof(request));
-    if (!call.domain.crashed) return Errno::kENODATA;
+    if (!call.domain.crashed.load(std::memory_order_acquire)) return Errno::kENODATA;
     char text[sizeof(call.domain.crash_reason)]{};
     size_t length = 0;
     while (length + 1 < sizeof(text) && call.domain.crash_reason[length] != 0) {

@@ -1,6 +1,7 @@
 // domctl: the life of a domain.
 #include <torii/abi/virq.h>
 
+#include "base/once.h"
 #include "core/call/domctl_ops.h"
 #include "core/call/wall_clock.h"
 #include "core/event/global_virq.h"
@@ -50,7 +51,7 @@ CallResult unpause_domain_op(DomctlCall& call) {
 CallResult resume_domain_op(DomctlCall& call) {
     TRY(call.not_self());
     const LockGuard guard(call.domain.control_lock);
-    if (call.domain.crashed || call.domain.life.load() >= Life::kDying) return Errno::kEINVAL;
+    if (call.domain.crashing.load() || call.domain.life.load() >= Life::kDying) return Errno::kEINVAL;
     resume_domain(call.domain);
     return 0;
 }
@@ -59,7 +60,7 @@ CallResult set_max_memory(DomctlCall& call) {
     // A limit below what the domain has is allowed: it then gets no more until it has given some back.
     const uint64_t frames = call.request.u.max_mem.max_memkb >> (kPageShift - 10);
     const LockGuard guard(call.domain.page_list_lock);
-    call.domain.frame_limit = frames;
+    write_once(call.domain.frame_limit, frames);
     return 0;
 }
 
@@ -79,12 +80,16 @@ CallResult set_max_vcpus(DomctlCall& call) {
 }
 
 CallResult set_handle(DomctlCall& call) {
+    const LockGuard guard(call.domain.control_lock);
     call.domain.handle = call.request.u.setdomainhandle.handle;
     return 0;
 }
 
 CallResult set_time_offset(DomctlCall& call) {
-    call.domain.time_offset_seconds = call.request.u.settimeoffset.time_offset_seconds;
+    {
+        const LockGuard guard(call.domain.control_lock);
+        call.domain.time_offset_seconds = call.request.u.settimeoffset.time_offset_seconds;
+    }
     publish_wall_clock(call.domain);
     return 0;
 }
@@ -102,8 +107,8 @@ CallResult send_trigger(DomctlCall& call) {
     const auto& wish = call.request.u.sendtrigger;
     Vcpu* const vcpu = TRY(call.vcpu(wish.vcpu));
     if (wish.trigger != static_cast<uint32_t>(abi::TriggerKind::kNmi)) return Errno::kEOPNOTSUPP;
-    if (vcpu->pv.nmi_callback == 0) return Errno::kENXIO;  // nobody would take it
-    vcpu->pv.nmi_pending = true;
+    if (read_once(vcpu->pv.nmi_callback) == 0) return Errno::kENXIO;  // nobody would take it
+    write_once(vcpu->pv.nmi_pending, true);
     __atomic_fetch_or(&vcpu->entry.exit_work, kWorkNmi, __ATOMIC_RELAXED);
     sched_wake(vcpu->unit);
     poke(*vcpu);

@@ -62,7 +62,7 @@ CallResult set_virq_handler(DomctlCall& call);
 CallResult send_trigger(DomctlCall& call);
 
 // --- domctl_info.cpp ---
-void describe_domain(const Domain& domain, abi::DomctlGetdomaininfo& info);
+void describe_domain(Domain& domain, abi::DomctlGetdomaininfo& info);
 CallResult get_domain_info(DomctlCall& call);
 CallResult get_vcpu_info(DomctlCall& call);
 CallResult get_page_types(DomctlCall& call);

@@ -6,6 +6,7 @@
 #include "arch/x86/pv/guest_context.h"
 #include "arch/x86/pv/pte.h"
 #include "arch/x86/pv/vcpu_context.h"
+#include "base/once.h"
 #include "core/call/domctl_ops.h"
 #include "core/domain/vcpu_run.h"
 #include "core/memory/heap.h"
@@ -64,7 +65,8 @@ CallResult set_vcpu_context(DomctlCall& call) {
     if (!paused.settled()) return Errno::kERESTART;
     forget_vcpu_on_cpus(*vcpu);
     TRY(pv::set_vcpu_context(*vcpu, *context));
-    if ((*context).vm_assist != 0 && vcpu->id == VcpuId(0)) call.domain.vm_assist = (*context).vm_assist;
+    if ((*context).vm_assist != 0 && vcpu->id == VcpuId(0))
+        write_once(call.domain.vm_assist, (*context).vm_assist);
     if (((*context).flags & abi::kVgcfOnline) != 0) start_vcpu(*vcpu);
     return 0;
 }
@@ -73,11 +75,11 @@ CallResult get_vcpu_context(DomctlCall& call) {
     TRY(call.not_self());
     const auto& request = call.request.u.vcpucontext;
     Vcpu* const vcpu = TRY(call.vcpu(request.vcpu));
-    if (!vcpu->initialised) return Errno::kENODATA;
     ContextBuffer context;
     TRY(context.allocate());
     {
         const LockGuard guard(call.domain.control_lock);
+        if (!vcpu->initialised) return Errno::kENODATA;
         const PausedDomain paused(call.domain);
         if (!paused.settled()) return Errno::kERESTART;
         forget_vcpu_on_cpus(*vcpu);

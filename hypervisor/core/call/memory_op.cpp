@@ -1,4 +1,5 @@
 // memory_op (public memory.h): questions about memory; the operations that move it are in the files beside.
+#include "base/once.h"
 #include "core/call/handlers.h"
 #include "core/call/memory_ops.h"
 #include "core/call/target.h"
@@ -18,7 +19,7 @@ CallResult of_domain(const MemoryCall& call) {
     if (!may_ask_about(call.context.domain(), *domain)) return Errno::kEPERM;
     switch (call.op) {
         case MemoryOp::kCurrentReservation:
-            return static_cast<int64_t>(domain->frame_count);
+            return static_cast<int64_t>(read_once(domain->frame_count));
         case MemoryOp::kMaximumReservation:
             return static_cast<int64_t>(frame_limit_of(*domain));
         default:
@@ -46,8 +47,8 @@ CallResult claim_pages(const MemoryCall& call) {
     if (request.extent_order != 0 || request.mem_flags != 0 || request.extent_start.address != 0)
         return Errno::kEINVAL;
     const DomainRef domain(TRY(find_target(call.context.domain(), request.domid)));
-    if (request.nr_extents > domain->frame_limit) return Errno::kEINVAL;
-    const uint64_t has = domain->frame_count;
+    if (request.nr_extents > read_once(domain->frame_limit)) return Errno::kEINVAL;
+    const uint64_t has = read_once(domain->frame_count);
     const uint64_t wants = request.nr_extents > has ? request.nr_extents - has : 0;
     if (wants > free_frame_count()) return Errno::kENOMEM;
     return 0;

@@ -8,6 +8,7 @@
 #include <torii/abi/hypercall_numbers.h>
 #include <torii/abi/multicall.h>
 
+#include "base/once.h"
 #include "core/call/dispatch.h"
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
@@ -40,7 +41,8 @@ public:
             TRY(entries_.read_many(done_, fetched, some));
             counters_ = &counters();  // a vCPU that slept in an entry may have moved: near enough
             for (uint64_t i = 0; i < some; ++i) {
-                if (!budget.spend(1) || (done_ != 0 && caller_.vcpu.entry.exit_work != 0)) [[unlikely]]
+                if (!budget.spend(1) || (done_ != 0 && read_once(caller_.vcpu.entry.exit_work) != 0))
+                    [[unlikely]]
                     return continue_later();
                 const bool finished = TRY(run_entry(fetched[i]));
                 if (!finished) [[unlikely]]

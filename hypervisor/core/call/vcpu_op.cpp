@@ -5,6 +5,7 @@
 
 #include "arch/x86/pv/vcpu_context.h"
 #include "base/bounded_index.h"
+#include "base/once.h"
 #include "base/scope_guard.h"
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
@@ -79,7 +80,7 @@ CallResult register_runstate_area(CallContext& context, Vcpu& vcpu) {
     TRY(GuestIn<abi::VcpuRegisterRunstateMemoryArea>(context.arg<2>()).copy_in(request));
     const uint64_t address = request.address.address;
     if (!guest_range_ok(address, sizeof(abi::VcpuRunstateInfo))) return Errno::kEFAULT;
-    vcpu.runstate_area = address;
+    write_once(vcpu.runstate_area, address);  // the vCPU itself may be about to write there
     // A first answer at once. It is no error when it can't be written: the area may be mapped later.
     if (&vcpu == &context.vcpu) {
         publish_runstate_area(vcpu);
@@ -97,10 +98,8 @@ CallResult register_time_area(CallContext& context, Vcpu& vcpu) {
     const uint64_t address = request.address.address;
     if (!guest_range_ok(address, sizeof(abi::VcpuTimeInfo))) return Errno::kEFAULT;
     publish_time(vcpu);
-    const abi::VcpuInfo* const info = vcpu.events.info.load();
-    if (info == nullptr || address == 0) return 0;
-    const abi::VcpuTimeInfo time = info->time;
-    (void)GuestOut<abi::VcpuTimeInfo>(address).copy_out(time).ok();
+    if (vcpu.events.info.load() == nullptr || address == 0) return 0;
+    (void)GuestOut<abi::VcpuTimeInfo>(address).copy_out(clock_parameters()).ok();
     return 0;
 }
 
@@ -160,7 +159,7 @@ CallResult get_physical_id(CallContext& context, Vcpu& vcpu) {
 }
 
 CallResult send_nmi(Vcpu& vcpu) {
-    vcpu.pv.nmi_pending = true;
+    write_once(vcpu.pv.nmi_pending, true);
     __atomic_fetch_or(&vcpu.entry.exit_work, kWorkNmi, __ATOMIC_SEQ_CST);
     sched_wake(vcpu.unit);
     poke(vcpu);

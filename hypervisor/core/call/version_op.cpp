@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "base/once.h"
 #include "core/call/boot_options.h"
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
@@ -63,7 +64,7 @@ CallResult features(const CallContext& context) {
     const Domain& domain = context.domain();
     if (domain.privileged) info.submap |= feature_bit(Feature::kDom0);
     const uint64_t wide_cr3 = uint64_t{1} << static_cast<unsigned>(abi::VmAssistType::kPaeExtendedCr3);
-    if ((domain.vm_assist & wide_cr3) != 0) info.submap |= feature_bit(Feature::kPaePgdirAbove4gb);
+    if ((read_once(domain.vm_assist) & wide_cr3) != 0) info.submap |= feature_bit(Feature::kPaePgdirAbove4gb);
     TRY(pointer.copy_out(info));
     return 0;
 }

@@ -1,6 +1,7 @@
 // vm_assist (public xen.h): ways in which a guest asks to be treated differently from now on.
 #include <torii/abi/mmu.h>
 
+#include "base/once.h"
 #include "core/call/handlers.h"
 
 namespace torii::call {
@@ -39,7 +40,8 @@ CallResult vm_assist(CallContext& context) {
     }
     if (mask == bit(abi::VmAssistType::kArchitecturalIopl)) {
         for (uint32_t i = 0; i < domain.vcpu_count; ++i) {
-            if (domain.vcpus[i] != nullptr) domain.vcpus[i]->pv.iopl_in_flags = (assists & mask) != 0;
+            Vcpu* const vcpu = domain.vcpus[i];
+            if (vcpu != nullptr) write_once(vcpu->pv.iopl_in_flags, (read_once(assists) & mask) != 0);
         }
     }
     return 0;

@@ -23,9 +23,9 @@ uint64_t wall_clock_epoch() {
 
 void publish_wall_clock(Domain& domain) {
     const uint64_t epoch = wall_clock_epoch();
+    const LockGuard guard(domain.control_lock);
     const uint64_t seconds =
         epoch / kNanosecondsPerSecond + static_cast<uint64_t>(domain.time_offset_seconds);
-    const LockGuard guard(domain.control_lock);
     if (domain.shared_info == nullptr) return;
     abi::SharedInfo& shared = *domain.shared_info;
     // Odd while it changes. The guest may have written anything there, so the next even number is made, not

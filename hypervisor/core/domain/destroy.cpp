@@ -6,6 +6,7 @@
 #include "arch/x86/pv/address_space.h"
 #include "arch/x86/pv/descriptor_tables.h"
 #include "arch/x86/pv/page_type.h"
+#include "base/once.h"
 #include "core/domain/domain.h"
 #include "core/domain/vcpu_info.h"
 #include "core/event/global_virq.h"
@@ -63,14 +64,14 @@ Result<> release_vcpus(Domain& domain) {
     return {};
 }
 
-// Unpins and unvalidates one frame, as far as the budget goes.
+// Unpins and unvalidates one frame, as far as the budget goes. It may have become somebody else's meanwhile.
 Result<> release_table(Domain& domain, Frame& frame, Budget& budget) {
     const LockGuard guard(domain.page_table_lock);
     TRY(pv::finish_undo(domain, budget));
     const TypeWord word = frame.type_word();
-    if (word.pinned()) {
+    if (word.pinned() && frame.owner() == domain.id) {
         TRY(pv::unpin_table(domain, mfn_of(frame)));
-    } else if (word.partial()) {
+    } else if (word.partial() && frame.owner() == domain.id) {
         pv::abandon_partial(domain, frame);
     }
     return pv::finish_undo(domain, budget);
@@ -84,10 +85,9 @@ bool is_held_table(const Frame& frame) {
 Result<> release_frames(Domain& domain) {
     Budget budget(pv::kTablesPerCall);
     for (uint32_t i = 0; i < kFramesPerStep; ++i) {
-        if (domain.first_frame == 0) return {};
-        Frame& frame = frame_at(Mfn(domain.first_frame));
-        if ((frame.count.load(std::memory_order_relaxed) & CountWord::kAllocated) == 0) return {};
-        if (is_held_table(frame)) TRY(release_table(domain, frame, budget));
+        Frame* const frame = first_held_frame(domain);
+        if (frame == nullptr) return {};
+        if (is_held_table(*frame)) TRY(release_table(domain, *frame, budget));
         if (give_up_some_frames(domain, 1) == 0) return {};
     }
     return Errno::kERESTART;
@@ -100,46 +100,47 @@ Result<> release_remaining_tables(Domain& domain) {
         const LockGuard guard(domain.page_table_lock);
         TRY(pv::finish_undo(domain, budget));
     }
-    uint32_t at = domain.first_frame;
-    while (at != 0) {
-        Frame& frame = frame_at(Mfn(at));
-        if (is_held_table(frame)) {
-            TRY(release_table(domain, frame, budget));
-            at = domain.first_frame;  // the list has changed
-            continue;
-        }
-        at = frame.next;
+    // Others give back frames of this list meanwhile; none comes into it. The hypervisor's own frames in it
+    // are those that it shares.
+    const uint64_t most = read_once(domain.frame_count) + domain.grants.frame_count() + 1;
+    for (uint64_t i = 0; i < most; ++i) {
+        Frame* const frame = next_frame_in_turn(domain);
+        if (frame == nullptr) break;
+        if (is_held_table(*frame)) TRY(release_table(domain, *frame, budget));
     }
     return {};
 }
 
-void finish(Domain& domain) {
+void give_up_shared_info(Domain& domain) {
     domain.sched.leave();
-    {
-        // The control domain can still name the domain, and sets every clock at times.
-        const LockGuard guard(domain.control_lock);
-        domain.shared_info = nullptr;
-    }
+    // The control domain can still name the domain, and sets every clock at times.
+    domain.shared_info = nullptr;
     stop_sharing_frame(domain.shared_info_frame);
     domain.shared_info_frame = Mfn{};
-    finish_domain_frames(domain);
 }
 
 using Step = Result<> (*)(Domain&);
 constexpr Step kSteps[] = {
     stop_vcpus, close_events, release_vcpus, release_frames, release_remaining_tables, release_grants};
 
+constexpr uint32_t kStages = sizeof(kSteps) / sizeof(kSteps[0]);
+
 }  // namespace
 
 Result<> destroy_domain(Domain& domain) {
-    if (domain.life.load() == Life::kDead) return {};
+    // One caller at a time: the control domain may have two that end the same domain.
+    LockGuard guard(domain.control_lock);
+    if (domain.relinquish_stage > kStages) return {};
     if (domain.life.exchange(Life::kDying) != Life::kDying) pause_domain(domain);
-    while (domain.relinquish_stage < sizeof(kSteps) / sizeof(kSteps[0])) {
+    while (domain.relinquish_stage < kStages) {
         TRY(kSteps[domain.relinquish_stage](domain));
         ++domain.relinquish_stage;
     }
-    // Once only, and last: the domain may be gone when it returns.
-    finish(domain);
+    ++domain.relinquish_stage;  // the rest is done once only
+    give_up_shared_info(domain);
+    guard.unlock();
+    // Last: the domain may be gone when it returns.
+    finish_domain_frames(domain);
     return {};
 }
 

@@ -22,8 +22,9 @@ namespace {
 
 // The arrays that the parts index by vCPU id.
 Result<> allocate_vcpu_slots(Domain& domain, uint32_t count) {
-    domain.vcpus = static_cast<Vcpu**>(TRY(heap_allocate(count * sizeof(Vcpu*))));
-    domain.event_vcpus = static_cast<EventVcpu**>(TRY(heap_allocate(count * sizeof(EventVcpu*))));
+    domain.vcpus = static_cast<Published<Vcpu>*>(TRY(heap_allocate(count * sizeof(Published<Vcpu>))));
+    domain.event_vcpus =
+        static_cast<Published<EventVcpu>*>(TRY(heap_allocate(count * sizeof(Published<EventVcpu>))));
     domain.vcpu_count = count;
     return {};
 }
@@ -34,7 +35,7 @@ Result<> allocate_parts(Domain& domain, const DomainLimits& limits) {
     domain.shared_info = static_cast<abi::SharedInfo*>(direct_address(domain.shared_info_frame));
     TRY(domain.grants.create(domain.id, limits.grant_frames, limits.maptrack_frames));
     domain.events.attach(domain.id, *domain.shared_info,
-                         std::span<EventVcpu* const>(domain.event_vcpus, domain.vcpu_count));
+                         std::span<const Published<EventVcpu>>(domain.event_vcpus, domain.vcpu_count));
     domain.events.limit_ports(limits.event_ports);
     return {};
 }
@@ -54,6 +55,8 @@ Result<Domain*> create_domain(DomId id, const DomainLimits& limits, bool privile
     domain->privileged = privileged;
     domain->pauses.store(1, std::memory_order_relaxed);  // whoever builds it lets it go
     domain->created_at = now();
+    // It takes its id now, and is found by nobody before it has all its parts.
+    domain->references.store(0, std::memory_order_relaxed);
     if (const Result<> joined = domain->sched.join(limits.cpu_pool); !joined.ok()) {
         heap_delete(domain);
         return joined.error();
@@ -63,7 +66,9 @@ Result<Domain*> create_domain(DomId id, const DomainLimits& limits, bool privile
         heap_delete(domain);
         return registered.error();
     }
-    if (const Result<> parts = allocate_parts(*domain, limits); !parts.ok()) {
+    const Result<> parts = allocate_parts(*domain, limits);
+    domain->references.store(1, std::memory_order_release);
+    if (!parts.ok()) {
         domain->life.store(Life::kDying, std::memory_order_release);
         // A domain this young has nothing that needs more than one step, but the loop costs nothing.
         while (destroy_domain(*domain).error() == Errno::kERESTART) {
@@ -95,8 +100,8 @@ Result<Vcpu*> create_vcpu(Domain& domain, VcpuId id) {
     sched_place(vcpu->unit, domain.sched, now());
     if (domain.pauses.load(std::memory_order_relaxed) != 0) sched_pause(vcpu->unit);
     undo.dismiss();
-    domain.event_vcpus[id.raw()] = &vcpu->events;
-    domain.vcpus[id.raw()] = vcpu;
+    domain.event_vcpus[id.raw()].publish(vcpu->events);
+    domain.vcpus[id.raw()].publish(*vcpu);
     return vcpu;
 }
 
@@ -138,10 +143,10 @@ void unpause_domain(Domain& domain) {
 }
 
 void shut_down_domain(Domain& domain, uint32_t code) {
-    if (domain.shutting_down.exchange(true)) return;
     const uint32_t latched = domain.latched_shutdown_code.load(std::memory_order_relaxed);
     if (latched != Domain::kNoCode) code = latched;
-    domain.shutdown_code = code;
+    uint32_t running = 0;
+    if (!domain.shutdown.compare_exchange_strong(running, code | Domain::kShutDown)) return;
     const bool crashed = code == static_cast<uint32_t>(abi::ShutdownReason::kCrash);
     if (const Vcpu* const vcpu = current_vcpu(); crashed && vcpu != nullptr && vcpu->domain == &domain)
         dump_trace(*vcpu);
@@ -153,8 +158,7 @@ void shut_down_domain(Domain& domain, uint32_t code) {
 }
 
 void resume_domain(Domain& domain) {
-    if (!domain.shutting_down.exchange(false)) return;
-    domain.shutdown_code = 0;
+    if (domain.shutdown.exchange(0) == 0) return;
     domain.latched_shutdown_code.store(Domain::kNoCode, std::memory_order_relaxed);
     for (uint32_t i = 0; i < domain.vcpu_count; ++i) {
         if (domain.vcpus[i] != nullptr) sched_unpause(domain.vcpus[i]->unit);
@@ -162,13 +166,13 @@ void resume_domain(Domain& domain) {
 }
 
 void kill_domain_text(Domain& domain, std::string_view reason) {
-    if (domain.crashed) return;
-    domain.crashed = true;
+    if (domain.crashing.exchange(true)) return;
     count_event(EventKind::kDomainKilled);
     const size_t length =
         reason.size() < sizeof(domain.crash_reason) ? reason.size() : sizeof(domain.crash_reason) - 1;
     memcpy(domain.crash_reason, reason.data(), length);
     domain.crash_reason[length] = 0;
+    domain.crashed.store(true, std::memory_order_release);
     log(LogLevel::kError, "d{} killed: {}", domain.id, std::string_view(domain.crash_reason, length));
     shut_down_domain(domain, static_cast<uint32_t>(abi::ShutdownReason::kCrash));
 }

@@ -18,6 +18,7 @@
 #include "base/frame.h"
 #include "base/ids.h"
 #include "base/lock.h"
+#include "base/published.h"
 #include "base/result.h"
 #include "core/domain/vcpu.h"
 #include "core/event/event_channel.h"
@@ -42,12 +43,16 @@ struct Domain {
     const DomId id;
     bool privileged = false;  // may use the control interfaces
     std::atomic<Life> life{Life::kBuilding};
-    std::atomic<bool> shutting_down{false};
-    uint32_t shutdown_code = 0;  // abi::ShutdownReason, valid with shutting_down
+    // Whether it was shut down, and why, in one word: who sees the one must not miss the other.
+    static constexpr uint32_t kShutDown = 1u << 31;  // below: abi::ShutdownReason
+    std::atomic<uint32_t> shutdown{0};
     // SCHEDOP_shutdown_code: what a later shutdown will be reported as, whatever it says itself.
     static constexpr uint32_t kNoCode = ~0u;
     std::atomic<uint32_t> latched_shutdown_code{kNoCode};
-    bool crashed = false;  // the hypervisor ended it; crash_reason says why
+    // The hypervisor ended it; crash_reason says why, once the second is set. It has one writer: who set the
+    // first.
+    std::atomic<bool> crashing{false};
+    std::atomic<bool> crashed{false};
     char crash_reason[200]{};
     std::atomic<uint32_t> references{1};
     std::atomic<uint32_t> pauses{0};
@@ -56,13 +61,13 @@ struct Domain {
     uint32_t ssidref = 0;
 
     uint32_t vcpu_count = 0;  // slots in `vcpus`
-    Vcpu** vcpus = nullptr;
-    EventVcpu** event_vcpus = nullptr;  // the same, for core/event
+    Published<Vcpu>* vcpus = nullptr;
+    Published<EventVcpu>* event_vcpus = nullptr;  // the same, for core/event
 
     Spinlock control_lock{LockRank::kDomainControl};
     Spinlock page_table_lock{LockRank::kPageTables};
     Spinlock page_list_lock{LockRank::kPageAlloc};
-    // Under page_list_lock:
+    // Under page_list_lock; the two numbers may be read at any time:
     uint32_t undo_first = 0;   // page tables being given up (arch/x86/pv/page_type.h), under page_table_lock
     uint32_t first_frame = 0;  // all frames with kAllocated or in use still, linked through the frame table
     uint64_t frame_count = 0;
@@ -79,16 +84,18 @@ struct Domain {
     GrantTable grants;
     DomainWatchdogs watchdogs{*this};  // under control_lock
     IoRights io;
-    uint64_t vm_assist = 0;
-    CpuMask dirty_cpus;  // CPUs that may hold translations of this domain
+    uint64_t vm_assist = 0;  // changed bit by bit, by any of its vCPUs
+    CpuMask dirty_cpus;      // CPUs that may hold translations of this domain
     Nanoseconds created_at = 0;
     int64_t time_offset_seconds = 0;
     uint32_t address_size = 64;
     uint32_t relinquish_stage = 0;  // where destruction goes on after a preemption
     uint64_t tsc_mode = 0;
 
+    [[nodiscard]] bool is_shut_down() const { return shutdown.load() != 0; }
+    [[nodiscard]] uint32_t shutdown_code() const { return shutdown.load() & ~kShutDown; }
     [[nodiscard]] Vcpu* vcpu(VcpuId vcpu_id) const {
-        return vcpu_id.raw() < vcpu_count ? vcpus[bounded(vcpu_id.raw(), vcpu_count)] : nullptr;
+        return vcpu_id.raw() < vcpu_count ? vcpus[bounded(vcpu_id.raw(), vcpu_count)].get() : nullptr;
     }
 };
 

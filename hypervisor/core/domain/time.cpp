@@ -3,6 +3,18 @@
 #include "base/once.h"
 
 namespace torii {
+
+abi::VcpuTimeInfo clock_parameters() {
+    return {.version = 2,  // even: complete
+            .pad0 = 0,
+            .tsc_timestamp = clock_scale.origin,
+            .system_time = 0,
+            .tsc_to_system_mul = clock_scale.multiplier,
+            .tsc_shift = clock_scale.shift,
+            .flags = clock_scale.stable ? abi::kPvclockTscStable : uint8_t{0},
+            .pad1 = {}};
+}
+
 void publish_time(Vcpu& vcpu) {
     abi::VcpuInfo* const info = vcpu.events.info.load(std::memory_order_acquire);
     if (info == nullptr) return;
@@ -10,11 +22,12 @@ void publish_time(Vcpu& vcpu) {
     const uint32_t version = read_once(time.version) & ~1u;
     write_once(time.version, version + 1);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    time.tsc_timestamp = clock_scale.origin;
-    time.system_time = 0;
-    time.tsc_to_system_mul = clock_scale.multiplier;
-    time.tsc_shift = clock_scale.shift;
-    time.flags = clock_scale.stable ? abi::kPvclockTscStable : 0;
+    const abi::VcpuTimeInfo parameters = clock_parameters();
+    write_once(time.tsc_timestamp, parameters.tsc_timestamp);
+    write_once(time.system_time, parameters.system_time);
+    write_once(time.tsc_to_system_mul, parameters.tsc_to_system_mul);
+    write_once(time.tsc_shift, parameters.tsc_shift);
+    write_once(time.flags, parameters.flags);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     write_once(time.version, version + 2);
 }

@@ -45,6 +45,8 @@ extern ClockScale clock_scale;  // written once at boot
     return scale;
 }
 
+// What guests are told of the clock.
+[[nodiscard]] abi::VcpuTimeInfo clock_parameters();
 // Writes the vCPU's pvclock to its information, and to the area it registered.
 void publish_time(Vcpu& vcpu);
 }  // namespace torii

@@ -2,17 +2,18 @@
 
 #include <torii/abi/mmu.h>
 
+#include "base/once.h"
 #include "port/context.h"
 #include "port/guest_memory.h"
 
 namespace torii {
 
 void publish_runstate_area(Vcpu& vcpu) {
-    const uint64_t address = vcpu.runstate_area;
+    const uint64_t address = read_once(vcpu.runstate_area);
     if (address == 0) [[likely]]
         return;
     constexpr auto kUpdateFlag = static_cast<unsigned>(abi::VmAssistType::kRunstateUpdateFlag);
-    const bool mark_update = (vcpu.domain->vm_assist >> kUpdateFlag & 1) != 0;
+    const bool mark_update = (read_once(vcpu.domain->vm_assist) >> kUpdateFlag & 1) != 0;
     // The area lies in the guest kernel's half of the address space, which the guest's user mode doesn't
     // have.
     const bool from_user = vcpu.entry.in_kernel_mode == 0;
@@ -21,7 +22,7 @@ void publish_runstate_area(Vcpu& vcpu) {
         load_address_space(vcpu);
     }
     // An area that isn't mapped goes without news, as the public header warns.
-    (void)publish_runstate(vcpu.unit.clock.info(), mark_update,
+    (void)publish_runstate(sched_last_runstate(vcpu.unit), mark_update,
                            [address](size_t offset, const void* from, size_t length) {
                                return copy_to_guest(address + offset, from, length);
                            });

@@ -16,6 +16,7 @@
 #include <span>
 
 #include "base/bounded_index.h"
+#include "base/published.h"
 #include "core/event/event_vcpu.h"
 #include "core/event/fifo_state.h"
 #include "core/event/port_state.h"
@@ -34,7 +35,7 @@ public:
     // Set while the domain is built, before anything is bound. `shared` is the domain's shared page as mapped
     // in the hypervisor; `vcpus` is the owner's array, indexed by vCPU id, in which null stands for a vCPU
     // that doesn't exist (yet). Both outlive the table.
-    void attach(DomId id, abi::SharedInfo& shared, std::span<EventVcpu* const> vcpus) {
+    void attach(DomId id, abi::SharedInfo& shared, std::span<const Published<EventVcpu>> vcpus) {
         id_ = id;
         shared_ = &shared;
         vcpus_ = vcpus;
@@ -46,7 +47,7 @@ public:
     void limit_pirqs(uint32_t count) { pirq_limit_ = count < kMostPirqs ? count : kMostPirqs; }
 
     [[nodiscard]] EventVcpu* vcpu(uint32_t id) const {
-        return id < vcpus_.size() ? vcpus_[bounded(id, vcpus_.size())] : nullptr;
+        return id < vcpus_.size() ? vcpus_[bounded(id, vcpus_.size())].get() : nullptr;
     }
 
     // Each takes the locks it needs; the caller holds none of rank kEventPorts or below. Errors beside those
@@ -157,7 +158,7 @@ private:
 
     [[nodiscard]] EventVcpu* notified_by(const PortEntry& entry) const {
         const uint32_t id = entry.notify_vcpu.load(std::memory_order_relaxed);  // checked when it was bound
-        return id < vcpus_.size() ? vcpus_[id] : nullptr;
+        return id < vcpus_.size() ? vcpus_[id].get() : nullptr;
     }
 
     // Inside the port's gate, or lock_ held. (delivery.cpp, fifo.cpp)
@@ -179,7 +180,7 @@ private:
 
     DomId id_{};
     abi::SharedInfo* shared_ = nullptr;
-    std::span<EventVcpu* const> vcpus_;
+    std::span<const Published<EventVcpu>> vcpus_;
     std::atomic<FifoState*> fifo_{nullptr};  // null while the two-level ABI is used
     std::atomic<uint32_t> pollers_{0};       // vCPUs that poll, at least
     std::array<std::atomic<PortGroup*>, kGroups> groups_{};

@@ -97,7 +97,7 @@ GrantStatus GrantTable::pin(GrantRef ref, DomId user, GrantAccess access, Frame*
         return reference ? GrantStatus::kGeneralError : GrantStatus::kBadPage;
     }
     active.user = user;
-    active.frame = static_cast<uint32_t>(mfn.raw());
+    write_once(active.frame, static_cast<uint32_t>(mfn.raw()));  // as it is, when others have pinned it too
     if (access == GrantAccess::kWrite) {
         active.writers = active.writers + 1;
     } else {
@@ -130,8 +130,7 @@ void GrantTable::unpin(GrantRef ref, GrantAccess access) {
 Frame& GrantTable::pinned_frame(GrantRef ref) const {
     Place place;
     BUG_ON(!locate(ref, place));
-    ASSERT(place.active->pinned());
-    return frame_at(Mfn(place.active->frame));
+    return frame_at(Mfn(read_once(place.active->frame)));
 }
 
 GrantStatus GrantTable::begin_transfer(GrantRef ref, DomId from) {

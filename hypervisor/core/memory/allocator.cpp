@@ -23,7 +23,7 @@ public:
 
     void add_block(Mfn first, unsigned order, bool dirty) {
         const Zone zone = zone_of(first);
-        free_ += uint64_t{1} << order;
+        change_free(uint64_t{1} << order);
         // Merge with the buddy as long as there is one; the merged block is dirty if either half is.
         while (order < kMaxOrder) {
             const Mfn buddy(first.raw() ^ (uint64_t{1} << order));
@@ -49,7 +49,7 @@ public:
                 if (block == kInvalidMfn) continue;
                 dirty = is_dirty(block);
                 unlink(block, have);
-                free_ -= uint64_t{1} << have;
+                change_free(-(uint64_t{1} << have));
                 split_down(block, have, order, dirty);
                 return block;
             }
@@ -69,7 +69,7 @@ public:
     bool scrub_some(uint64_t most_frames);
 
     Spinlock lock{LockRank::kHeap};
-    uint64_t free_ = 0;
+    std::atomic<uint64_t> free_{0};
     uint64_t successes_left_ = 0;
     bool failures_armed_ = false;
     bool refused_ = false;
@@ -84,8 +84,10 @@ private:
     static bool is_free_block(Mfn mfn, unsigned order) {
         if (!frame_exists(mfn)) return false;
         const Frame& frame = frame_at(mfn);
-        return frame.owner() == kOwnerNone && (type_raw(mfn) & kFreeHead) != 0 &&
-               frame.validated_entries == order;
+        // What is not free may change while we look: its owner was set before its type, so the type is looked
+        // at first.
+        if ((frame.type.load(std::memory_order_acquire) & kFreeHead) == 0) return false;
+        return frame.owner() == kOwnerNone && frame.validated_entries == order;
     }
 
     // The first block of order `have` whose lowest piece of order `order` fits the address limit.
@@ -104,8 +106,13 @@ private:
         while (have > want) {
             --have;
             link(block + (uint64_t{1} << have), have, dirty);
-            free_ += uint64_t{1} << have;
+            change_free(uint64_t{1} << have);
         }
+    }
+
+    // Under the lock; who only wants to know needs none.
+    void change_free(uint64_t difference) {
+        free_.store(free_.load(std::memory_order_relaxed) + difference, std::memory_order_relaxed);
     }
 
     // Clean blocks go to the front of their list and dirty ones to the back, so that clean ones are used
@@ -153,7 +160,7 @@ bool Allocator::scrub_some(uint64_t most_frames) {
             }
             for (uint64_t i = 0; i < (uint64_t{1} << piece); ++i)
                 zero_frame(block + i);
-            free_ -= uint64_t{1} << piece;
+            change_free(-(uint64_t{1} << piece));
             add_block(block, piece, false);
             return true;
         }
@@ -195,7 +202,7 @@ void free_frames(Mfn first, unsigned order, bool dirty) {
         BUG_ON(frame.references() != 0);
         frame.count.store(0, std::memory_order_relaxed);
         frame.type.store(0, std::memory_order_relaxed);
-        frame.owner_raw = kOwnerNone.raw();
+        frame.set_owner(kOwnerNone);
         frame.validated_entries = 0;
         frame.next = frame.previous = 0;
     }
@@ -204,7 +211,7 @@ void free_frames(Mfn first, unsigned order, bool dirty) {
 }
 
 uint64_t free_frame_count() {
-    return allocator.free_;
+    return allocator.free_.load(std::memory_order_relaxed);
 }
 
 bool scrub_some(uint64_t most_frames) {

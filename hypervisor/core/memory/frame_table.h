@@ -85,7 +85,9 @@ struct Frame {
     uint16_t owner_raw = 0;          // a domain id or one of the owners above; changes only at count zero
     uint16_t validated_entries = 0;  // partial(k): k. On a free frame: the order of the block it heads
 
-    [[nodiscard]] DomId owner() const { return DomId(owner_raw); }
+    // Who holds no reference may look at any time, and then has to look again with one.
+    [[nodiscard]] DomId owner() const { return DomId(__atomic_load_n(&owner_raw, __ATOMIC_RELAXED)); }
+    void set_owner(DomId owner) { __atomic_store_n(&owner_raw, owner.raw(), __ATOMIC_RELAXED); }
     [[nodiscard]] FlushEpoch stamp() const { return flush_stamp.load(std::memory_order_relaxed); }
     void set_stamp(FlushEpoch stamp) { flush_stamp.store(stamp, std::memory_order_relaxed); }
     [[nodiscard]] TypeWord type_word() const { return TypeWord{type.load(std::memory_order_relaxed)}; }

@@ -83,7 +83,7 @@ private:
     static void own(Mfn block, unsigned order, uint16_t mark) {
         for (uint64_t i = 0; i < (uint64_t{1} << order); ++i) {
             Frame& frame = frame_at(block + i);
-            frame.owner_raw = kOwnerXen.raw();
+            frame.set_owner(kOwnerXen);
             frame.count.store(1, std::memory_order_relaxed);
         }
         frame_at(block).validated_entries = mark;

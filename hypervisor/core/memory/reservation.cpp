@@ -1,5 +1,6 @@
 #include "core/memory/reservation.h"
 
+#include "base/once.h"
 #include "core/memory/m2p.h"
 #include "port/machine.h"
 
@@ -65,11 +66,11 @@ Result<> check_room(const Domain& domain, uint64_t more) {
 }
 
 void adopt(Domain& domain, Frame& frame) {
-    frame.owner_raw = domain.id.raw();
+    frame.set_owner(domain.id);
     frame.validated_entries = 0;
     frame.type.store(0, std::memory_order_relaxed);
     link_first(domain, frame);
-    ++domain.frame_count;
+    write_once(domain.frame_count, domain.frame_count + 1);
     // Last: from here on others may take references, and rely on what is above.
     frame.count.store(CountWord::kAllocated | 1, std::memory_order_release);
 }
@@ -132,7 +133,7 @@ Result<Mfn> allocate_shared_frame(Domain& domain) {
         free_frames(mfn, 0, false);
         return Errno::kESRCH;
     }
-    frame.owner_raw = domain.id.raw();
+    frame.set_owner(domain.id);
     // The hypervisor writes to it, so it must never be a table whose content was checked.
     frame.type.store(TypeWord::of(FrameType::kWritable, 1, 0).raw, std::memory_order_relaxed);
     link_last(domain, frame);
@@ -148,6 +149,22 @@ void stop_sharing_frame(Mfn mfn) {
     BUG_ON((before & kBoth) != kBoth);
     put_writable(frame);
     put_frame(frame);
+}
+
+Frame* first_held_frame(Domain& domain) {
+    const LockGuard guard(domain.page_list_lock);
+    if (domain.first_frame == 0) return nullptr;
+    Frame& frame = at(domain.first_frame);
+    return is_held_by_owner(frame.count.load(std::memory_order_relaxed)) ? &frame : nullptr;
+}
+
+Frame* next_frame_in_turn(Domain& domain) {
+    const LockGuard guard(domain.page_list_lock);
+    if (domain.first_frame == 0) return nullptr;
+    Frame& frame = at(domain.first_frame);
+    unlink(domain, frame);
+    link_last(domain, frame);
+    return &frame;
 }
 
 uint64_t give_up_some_frames(Domain& domain, uint64_t most) {
@@ -193,7 +210,7 @@ Result<> steal_frame(Domain& domain, Mfn mfn) {
         // With no reference left, nobody holds a type either.
         BUG_ON(frame.type_word().count() != 0);
         unlink(domain, frame);
-        --domain.frame_count;
+        write_once(domain.frame_count, domain.frame_count - 1);
     }
     frame.set_stamp(take_flush_stamp());
     return {};
@@ -229,7 +246,7 @@ void release_frame(Frame& frame) {
         const LockGuard guard(domain->page_list_lock);
         const bool counted = (frame.count.load(std::memory_order_relaxed) & kSharedByHypervisor) == 0;
         unlink(*domain, frame);
-        if (counted) --domain->frame_count;
+        if (counted) write_once(domain->frame_count, domain->frame_count - 1);
         was_last = domain->first_frame == 0 && domain->life.load(std::memory_order_relaxed) == Life::kDead;
     }
     free_frame_of_domain(frame);

@@ -12,6 +12,7 @@
 
 #include "base/frame.h"
 #include "base/ids.h"
+#include "base/once.h"
 #include "base/result.h"
 #include "core/domain/domain.h"
 #include "core/memory/allocator.h"
@@ -26,7 +27,8 @@ inline constexpr uint64_t kSharedByHypervisor = uint64_t{1} << 62;
 // The domain's limit as guests and tools read it: one without a limit has what 32 bits hold, as with Xen.
 [[nodiscard]] inline uint64_t frame_limit_of(const Domain& domain) {
     constexpr uint64_t kUnlimited = 0xffffffff;
-    return domain.frame_limit < kUnlimited ? domain.frame_limit : kUnlimited;
+    const uint64_t limit = read_once(domain.frame_limit);
+    return limit < kUnlimited ? limit : kUnlimited;
 }
 
 // A block of 2^order frames for the domain: each has its owner's reference and no type. Nobody can see data
@@ -47,6 +49,13 @@ inline constexpr uint64_t kSharedByHypervisor = uint64_t{1} << 62;
 void stop_sharing_frame(Mfn mfn);
 
 // --- the end of a domain, whose life is kDying ---
+// Others that use its frames may free them at any time: a frame is looked at again, under the lock of what is
+// asked about it.
+// The first frame that the domain still holds; null: none.
+[[nodiscard]] Frame* first_held_frame(Domain& domain);
+// The first one of the list, which becomes the last: so each comes up once in as many calls as there are
+// frames.
+[[nodiscard]] Frame* next_frame_in_turn(Domain& domain);
 // Drops the owner's reference of up to `most` frames; returns how many. Zero: the domain holds none any more.
 uint64_t give_up_some_frames(Domain& domain, uint64_t most);
 // The domain holds nothing any more: it is dead, and its first reference (the one it was created with) goes

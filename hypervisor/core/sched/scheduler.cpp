@@ -372,6 +372,11 @@ abi::VcpuRunstateInfo sched_runstate(const SchedUnit& unit) {
     return RunQueue::at_home(unit, [&unit](RunQueue&) { return unit.clock.snapshot(now()); });
 }
 
+abi::VcpuRunstateInfo sched_last_runstate(const SchedUnit& unit) {
+    // As of its last change: no time has passed since.
+    return RunQueue::at_home(unit, [&unit](RunQueue&) { return unit.clock.snapshot(0); });
+}
+
 [[gnu::cold]] void sched_place(SchedUnit& unit, SchedGroup& group, Nanoseconds now) {
     RunQueue* best = nullptr;
     group.pool().cpus.for_each([&best](CpuId cpu) {

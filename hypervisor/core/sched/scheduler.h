@@ -74,6 +74,8 @@ void sched_block(SchedUnit& unit, Ready&& ready) {
 }
 // Where the unit's time went, up to now.
 [[nodiscard]] abi::VcpuRunstateInfo sched_runstate(const SchedUnit& unit);
+// The same up to the last change of its state: what the guest's area gets.
+[[nodiscard]] abi::VcpuRunstateInfo sched_last_runstate(const SchedUnit& unit);
 
 // From any CPU, at any time: nothing happens unless the unit is blocked.
 void sched_wake(SchedUnit& unit);

@@ -190,8 +190,8 @@ void RandomWorld::end_guest() {
     bool stopped = false;
     bool crashed = false;
     if (const DomainRef domain(find_domain(id)); domain) {
-        stopped = domain->shutting_down.load();
-        crashed = domain->crashed;
+        stopped = domain->is_shut_down();
+        crashed = domain->crashed.load();
     }
     if (!slot.dying && stopped && !crashed && chance(30)) {
         abi::Domctl resume = domctl_request(DomctlCommand::kResumedomain, id);

@@ -92,7 +92,7 @@ bool RandomWorld::end() {
 
 bool RandomWorld::can_call(const Slot& slot) const {
     if (!is_alone()) return slot.domain->frames() != 0;
-    return slot.domain != nullptr && !slot.dying && !slot.domain->domain().shutting_down.load();
+    return slot.domain != nullptr && !slot.dying && !slot.domain->domain().is_shut_down();
 }
 
 HostedDomain& RandomWorld::some() {

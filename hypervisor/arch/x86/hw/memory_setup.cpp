@@ -143,7 +143,7 @@ void build_frame_table() {
 void own(Range range, DomId owner) {
     for (uint64_t at = range.start; at < range.end; ++at) {
         Frame& frame = frame_at(Mfn(at));
-        frame.owner_raw = owner.raw();
+        frame.set_owner(owner);
         frame.count.store(1, std::memory_order_relaxed);
     }
 }
@@ -160,7 +160,7 @@ void fill_frame_table(const Taken& taken) {
         mark_gap(range.start);
         after_ram = range.end;
         for (uint64_t at = range.start; at < range.end; ++at)
-            frame_at(Mfn(at)).owner_raw = kOwnerNone.raw();
+            frame_at(Mfn(at)).set_owner(kOwnerNone);
     });
     mark_gap(frame_table.end);
     for (unsigned i = 1; i < taken.count; ++i)
@@ -203,7 +203,7 @@ void release_modules(const BootInformation& info) {
         const uint64_t end = pages_for(info.modules[i].end.raw());
         for (uint64_t at = start; at < end; ++at) {
             frame_at(Mfn(at)).count.store(0, std::memory_order_relaxed);
-            frame_at(Mfn(at)).owner_raw = kOwnerNone.raw();
+            frame_at(Mfn(at)).set_owner(kOwnerNone);
         }
         allocator_add(Mfn(start), end - start, true);
     }

@@ -51,7 +51,7 @@ Mfn table_frame() {
     Result<Mfn> mfn = allocate_frames(0, {.directly_mapped = true});
     if (!mfn.ok()) BUG("no memory for a page table of the hypervisor");
     Frame& frame = frame_at(mfn.value());
-    frame.owner_raw = kOwnerXen.raw();
+    frame.set_owner(kOwnerXen);
     frame.count.store(1, std::memory_order_relaxed);
     return mfn.value();
 }
@@ -252,7 +252,7 @@ void release_boot_memory() {
     for (Mfn mfn = first; mfn.raw() < (end - TORII_IMAGE_BASE) >> kPageShift; ++mfn) {
         Frame& frame = frame_at(mfn);
         frame.count.store(0, std::memory_order_relaxed);
-        frame.owner_raw = kOwnerNone.raw();
+        frame.set_owner(kOwnerNone);
     }
     allocator_add(first, (end - start) >> kPageShift, true);
 }

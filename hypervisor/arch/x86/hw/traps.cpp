@@ -9,6 +9,7 @@
 #include "arch/x86/pv/bounce.h"
 #include "arch/x86/pv/faults.h"
 #include "base/log.h"
+#include "base/once.h"
 #include "core/call/counters.h"
 #include "core/call/dispatch.h"
 #include "port/machine.h"
@@ -106,7 +107,7 @@ void do_exit_work(Vcpu* vcpu, pv::GuestRegisters* registers) {
     report_nmis();
     if ((work & (kWorkStop | kWorkReschedule)) != 0) sched_reschedule();
     // One that comes while the guest handles another waits for its iret, which looks at nmi_pending.
-    if ((work & kWorkNmi) != 0 && vcpu->pv.nmi_pending && !vcpu->pv.nmi_masked)
+    if ((work & kWorkNmi) != 0 && read_once(vcpu->pv.nmi_pending) && !vcpu->pv.nmi_masked)
         pv::deliver_nmi(*vcpu, *registers);
 }
 

@@ -51,7 +51,7 @@ Frame build(const Vcpu& vcpu, const GuestRegisters& r, const Target& target, boo
     frame.push(r.rip);
     frame.push(cs | (masked ? uint64_t{1} << 32 : 0));
     frame.push((r.rflags & ~(kFlagInterrupt | kFlagIopl)) | (masked ? 0 : kFlagInterrupt) |
-               (vcpu.pv.iopl_in_flags ? uint64_t{vcpu.pv.iopl} << 12 : 0));
+               (read_once(vcpu.pv.iopl_in_flags) ? uint64_t{vcpu.pv.iopl} << 12 : 0));
     frame.push(r.rsp);
     frame.push(r.ss & 0xffff);
     return frame;
@@ -147,7 +147,7 @@ void deliver_upcall(Vcpu& vcpu, GuestRegisters& registers) {
 }
 
 void deliver_nmi(Vcpu& vcpu, GuestRegisters& registers) {
-    vcpu.pv.nmi_pending = false;
+    write_once(vcpu.pv.nmi_pending, false);
     const TrapGate& gate = vcpu.pv.gates[kVectorNmi];
     const uint64_t handler = vcpu.pv.nmi_callback != 0 ? vcpu.pv.nmi_callback : gate.address;
     if (handler == 0) return;  // as a machine would: an NMI that nobody listens to changes nothing

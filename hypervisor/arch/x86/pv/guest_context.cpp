@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "base/once.h"
+
 namespace torii::pv {
 namespace {
 
@@ -55,7 +57,7 @@ void save_guest_context(const Vcpu& vcpu, abi::VcpuGuestContext& context) {
     context.event_callback_eip = vcpu.pv.event_callback;
     context.failsafe_callback_eip = vcpu.pv.failsafe_callback;
     context.syscall_callback_eip = vcpu.entry.syscall_callback;
-    context.vm_assist = vcpu.domain->vm_assist;
+    context.vm_assist = read_once(vcpu.domain->vm_assist);
     context.fs_base = vcpu.pv.fs_base;
     context.gs_base_kernel = vcpu.pv.gs_base_kernel;
     context.gs_base_user = vcpu.pv.gs_base_user;

@@ -4,6 +4,7 @@
 
 #include "arch/x86/pv/bounce.h"
 #include "arch/x86/pv/handlers.h"
+#include "base/once.h"
 #include "core/call/guest_ptr.h"
 
 namespace torii::pv {
@@ -31,7 +32,7 @@ CallResult iret(CallContext& context) {
         enter_user_mode(vcpu);
     }
     vcpu.pv.nmi_masked = false;
-    if (vcpu.pv.nmi_pending) __atomic_fetch_or(&vcpu.entry.exit_work, kWorkNmi, __ATOMIC_RELAXED);
+    if (read_once(vcpu.pv.nmi_pending)) __atomic_fetch_or(&vcpu.entry.exit_work, kWorkNmi, __ATOMIC_RELAXED);
     r.rip = frame.rip;
     r.cs = (frame.cs | 3) & 0xffff;
     r.rflags = (frame.rflags & kFlagsFromGuest) | kFlagInterrupt | 2;

@@ -77,15 +77,16 @@ namespace test {
 
 TestDomain::TestDomain(uint16_t id, unsigned vcpu_count) : heads_(vcpu_count) {
     domains[&table] = this;
+    vcpu_pointers = std::make_unique<Published<EventVcpu>[]>(vcpu_count);
     for (unsigned i = 0; i < vcpu_count; ++i) {
         auto vcpu = std::make_unique<EventVcpu>();
         vcpu->table = &table;
         vcpu->id = VcpuId(i);
         vcpu->info = i < abi::kLegacyMaxVcpus ? &shared->vcpu_info[i] : nullptr;
-        vcpu_pointers.push_back(vcpu.get());
+        vcpu_pointers[i].publish(*vcpu);
         vcpus.push_back(std::move(vcpu));
     }
-    table.attach(DomId(id), *shared, vcpu_pointers);
+    table.attach(DomId(id), *shared, std::span(vcpu_pointers.get(), vcpus.size()));
 }
 
 TestDomain::~TestDomain() {

@@ -37,7 +37,7 @@ struct TestDomain {
     EventTable table;
     std::unique_ptr<abi::SharedInfo> shared = std::make_unique<abi::SharedInfo>();
     std::vector<std::unique_ptr<EventVcpu>> vcpus;
-    std::vector<EventVcpu*> vcpu_pointers;
+    std::unique_ptr<Published<EventVcpu>[]> vcpu_pointers;
     GuestMemory memory;
     uint32_t array_pages = 0;
 

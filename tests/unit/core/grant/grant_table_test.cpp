@@ -200,7 +200,7 @@ TEST_F(GrantTableTest, TheTablesPagesStayWritable) {
 TEST(GrantTableLimits, GrowsToItsLimit) {
     GrantDomain owner(1, 2);
     Result<Mfn> page = allocate_frames(0, {.directly_mapped = true});
-    frame_at(page.value()).owner_raw = owner.id().raw();
+    frame_at(page.value()).set_owner(owner.id());
     frame_at(page.value()).count.store(CountWord::kAllocated | 1);
     ASSERT_TRUE(owner.table.add_frame(page.value()).ok());
     EXPECT_EQ(owner.table.frame_count(), 2u);

@@ -36,7 +36,7 @@ Mfn GrantDomain::allocate(bool for_table) {
     Result<Mfn> mfn = allocate_frames(0, {.directly_mapped = for_table});
     EXPECT_TRUE(mfn.ok());
     Frame& frame = frame_at(mfn.value());
-    frame.owner_raw = id_.raw();
+    frame.set_owner(id_);
     frame.type.store(0);
     frame.count.store(CountWord::kAllocated | 1);
     return mfn.value();
