@@ -6,7 +6,7 @@ file is compiled with its usual command and linked in place of the right one, an
 A piece that the source no longer has is an error, so the list keeps up with the code. They are kept here and not as
 conditions in the sources, where every check would read twice.
 
-usage: planted_faults.py BUILD [NAME...]       BUILD has the tests built
+usage: planted_faults.py BUILD [NAME...]       BUILD has the tests built; one of the preset tsan plants THREAD_FAULTS
        planted_faults.py --write NAME FOLDER   writes the changed file; cmake -DTORII_PLANTED_FAULT=NAME builds with it
 """
 import json
@@ -31,6 +31,7 @@ TESTS = {
     "core_call_test": ("tests/unit/core/call", True, ()),
     "core_grant_test": ("tests/unit/core/grant", False, ()),
     "core_grant_calls_test": ("tests/unit/core/grant", True, ()),
+    "threads_test": ("tests/threads", True, ()),
     "core_event_test": ("tests/unit/core/event", False, ("--gtest_filter=-*Race*",)),
     "random_calls_test": ("tests/model", True, ()),
 }
@@ -126,6 +127,54 @@ FAULTS = {
 }
 
 
+# Locks left out or given back too early, exchanges in two steps: for threads_test alone.
+THREAD_FAULTS = {
+    "list-in-turn-without-lock": (
+        MEMORY + "reservation.cpp",
+        "Frame* next_frame_in_turn(Domain& domain) {\n    const LockGuard guard(domain.page_list_lock);\n",
+        "Frame* next_frame_in_turn(Domain& domain) {\n"),
+    "frame-adopted-after-the-lock": (
+        MEMORY + "reservation.cpp", "    // Backwards, so that the list begins with the lowest.\n", "    guard.unlock();\n"),
+    "reference-taken-in-two-steps": (
+        MEMORY + "frame_table.cpp",
+        "    } while (!frame.count.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,\n"
+        "                                                std::memory_order_relaxed));\n    // The owner can't",
+        "    } while (false);\n    frame.count.store(seen + 1);\n    // The owner can't"),
+    "small-objects-without-lock": (
+        MEMORY + "heap.cpp", "    Result<void*> allocate_small(unsigned shift) {\n        const LockGuard guard(lock_);\n",
+        "    Result<void*> allocate_small(unsigned shift) {\n"),
+    "grant-pinned-without-lock": (
+        GRANT + "grant_table.cpp", "    const LockGuard guard(active.lock);\n    if (active.closed != 0) [[unlikely]]",
+        "    if (active.closed != 0) [[unlikely]]"),
+    "grant-unlocked-before-its-count": (
+        GRANT + "grant_table.cpp", "    Frame& frame = frame_at(Mfn(active.frame));\n    if (access",
+        "    Frame& frame = frame_at(Mfn(active.frame));\n    guard.unlock();\n    if (access"),
+    "handle-claimed-in-two-steps": (
+        GRANT + "maptrack.cpp",
+        "    if (!mapping.state.compare_exchange_strong(seen, claimed, std::memory_order_acquire,\n"
+        "                                               std::memory_order_relaxed))\n        return nullptr;\n",
+        "    serve_while_waiting();\n    mapping.state.store(claimed);\n"),
+    "handle-released-without-lock": (
+        GRANT + "maptrack.cpp", "void Maptrack::release(GrantHandle handle) {\n    const LockGuard guard(lock_);\n",
+        "void Maptrack::release(GrantHandle handle) {\n"),
+    "handle-committed-before-it-is-filled-in": (
+        CALL + "grant_map.cpp", "    mapping.granter = granter.id;\n",
+        "    Maptrack::commit(mapping, state);\n    mapping.granter = granter.id;\n"),
+    "port-closed-under-one-lock": (
+        EVENT + "event_channel.cpp", "        LockBoth both(lock_, remote.lock_);\n        const PortState now",
+        "        LockGuard both(lock_);\n        const PortState now"),
+    "event-queued-without-lock": (
+        EVENT + "fifo.cpp", "        LockBoth guard(vcpu->queue_lock, last_vcpu.queue_lock);\n", ""),
+    "entry-mapped-without-lock": (
+        PAGING + "va_mapping_op.cpp", "    const LockGuard guard(domain.page_table_lock);\n", ""),
+    "two-end-one-domain": (
+        DOMAIN + "destroy.cpp", "    LockGuard guard(domain.control_lock);\n    if (domain.relinquish_stage",
+        "    struct { void unlock() {} } guard;\n    if (domain.relinquish_stage"),
+    "domain-found-half-built": (
+        DOMAIN + "domain.cpp", "    domain->references.store(0, std::memory_order_relaxed);\n", ""),
+}
+
+
 def objects_of(build, target, source):
     """The test's own objects, without that of `source` if it compiles it itself."""
     found = []
@@ -144,7 +193,7 @@ def compile_command(build, source):
 
 def write_changed(name, folder):
     """Writes the changed file into the folder; returns it and the original."""
-    relative, piece, instead = FAULTS[name]
+    relative, piece, instead = (FAULTS | THREAD_FAULTS)[name]
     source = os.path.join(ROOT, relative)
     with open(source, encoding="utf-8") as file:
         text = file.read()
@@ -166,6 +215,21 @@ def plant(build, folder, name):
     command += ["-Wno-error", "-w"]
     subprocess.run(command, cwd=directory, check=True)
     return made
+
+
+def is_caught_by_threads(build, folder, made, relative):
+    """Whether threads_test fails with the changed object: by a race, a recount, a rank of locks, or no end."""
+    program = os.path.join(folder, "threads_test")
+    subprocess.run(["g++", "-fsanitize=thread", "-o", program, *objects_of(build, "threads_test", relative), made,
+                    os.path.join(build, "hypervisor/libtorii_core_host.a"), "-lgtest_main", "-lgtest", "-lpthread"], check=True)
+    try:
+        ended = subprocess.run([program], timeout=300, capture_output=True,
+                               env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+    except subprocess.TimeoutExpired:
+        return "threads_test (no end)"
+    if ended.returncode == 0:
+        return None
+    return "threads_test (race)" if b"WARNING: ThreadSanitizer" in ended.stderr else "threads_test"
 
 
 def is_caught(build, folder, made, relative):
@@ -195,9 +259,11 @@ def main():
         return
     build = os.path.abspath(sys.argv[1])
     missed = []
-    for name in sys.argv[2:] or FAULTS:
+    threads = os.path.exists(os.path.join(build, TESTS["threads_test"][0], "threads_test"))
+    faults, catch = (THREAD_FAULTS, is_caught_by_threads) if threads else (FAULTS, is_caught)
+    for name in sys.argv[2:] or faults:
         with tempfile.TemporaryDirectory() as folder:
-            caught = is_caught(build, folder, plant(build, folder, name), FAULTS[name][0])
+            caught = catch(build, folder, plant(build, folder, name), faults[name][0])
         print(f"{name:40} {'caught by ' + caught if caught else 'NOT CAUGHT'}", flush=True)
         if not caught:
             missed.append(name)

@@ -37,7 +37,7 @@ class LongTest:
     """`command` may name {portion}, {build} and {root}; it runs once per portion and must end with code 0."""
 
     name: str
-    point: int
+    point: int | str
     text: str
     portions: int
     command: tuple
@@ -78,6 +78,11 @@ REGISTRY = (
              "asan", ("random_calls_test",)),
     LongTest("planted-faults", 8, "each planted fault is caught", 1,
              ("{python}", "{root}/tests/model/planted_faults.py", "{build}"), "asan", _FAULT_TESTS),
+    LongTest("threads", "many CPUs 4", "four million operations on real threads, with recounts", 10,
+             ("env", "TORII_THREADS_OPERATIONS=400000", "TORII_THREADS_SEED=1{portion}", "{build}/tests/threads/threads_test"),
+             "tsan", ("threads_test",)),
+    LongTest("planted-thread-faults", "many CPUs 4", "each lock left out or given back too early is caught", 1,
+             ("{python}", "{root}/tests/model/planted_faults.py", "{build}"), "tsan", ("threads_test",)),
     *(LongTest(f"fuzz-{name.replace('_', '-')}", 8, f"an hour of fuzzing: {name}", 6,
                ("sh", "-c", _FUZZ.format(name=name, folder=folder)), "fuzz", (f"{name}_fuzz",))
       for name, folder in _FUZZ_FOLDERS.items()),

@@ -69,6 +69,8 @@ def run_tests(options):
     if options.quick:
         ctest(totals, sanitized, "Checks of the tree", ["--label-regex", "lint"], parallel=processors, extra=only)
         return tell(totals)
+    threaded = configure_and_build("tsan", ["threads_test"])
+    ctest(totals, threaded, "Hypercalls on real threads (ThreadSanitizer)", ["--label-regex", "threads"], parallel="1", extra=only)
     release = configure_and_build("release", long_tests.MACHINE_TARGETS)
     ctest(totals, release, "Checks of the tree and of the image", ["--label-regex", "lint"], parallel=processors, extra=only)
     if (ROOT / "tests/fuzz/CMakeLists.txt").exists():

@@ -39,7 +39,7 @@ public:
         while (done_ < count_) {
             const uint64_t some = count_ - done_ < kFetched ? count_ - done_ : kFetched;
             TRY(entries_.read_many(done_, fetched, some));
-            counters_ = &counters();  // a vCPU that slept in an entry may have moved: near enough
+            counters_ = &counters();
             for (uint64_t i = 0; i < some; ++i) {
                 if (!budget.spend(1) || (done_ != 0 && read_once(caller_.vcpu.entry.exit_work) != 0))
                     [[unlikely]]
@@ -88,6 +88,9 @@ private:
                                                     registers_.rip, registers_.rdi, true);
         CallContext context(caller_.vcpu, registers_);
         CallResult result = row.handler(context);
+        // A vCPU that slept may have moved, and a CPU's counters are written by that CPU alone.
+        if (number == static_cast<uint32_t>(abi::Hypercall::kSchedOp)) [[unlikely]]
+            counters_ = &counters();
         trace.result = static_cast<uint32_t>(result.ok() ? result.value() : abi::negated(result.error()));
         return result;
     }

@@ -155,8 +155,29 @@ void RandomWorld::set_up_fifo() {
     // The number of pages is only stable where nobody else works on the domain.
     if (is_alone() && domain.domain().events.fifo()->page_count >= 3) return;
     const abi::EventExpandArray request{mfn.raw()};
-    (void)call(domain, "expand_array", Number::kEventChannelOp,
-               {op(EventChannelOp::kExpandArray), address(request)});
+    const int64_t result = call(domain, "expand_array", Number::kEventChannelOp,
+                                {op(EventChannelOp::kExpandArray), address(request)});
+    if (result == 0 && !domain.unfinished) event_words_ = mfn;
+}
+
+// What a guest does about its events, so that the next ones are news: in either layout, whichever is in use.
+void RandomWorld::take_events() {
+    HostedDomain& domain = caller();
+    if (abi::VcpuInfo* const info = domain.vcpu().events.info.load(); info != nullptr) {
+        __atomic_store_n(&info->evtchn_upcall_mask, uint8_t{chance(20)}, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&info->evtchn_upcall_pending, uint8_t{0}, __ATOMIC_SEQ_CST);
+        (void)__atomic_exchange_n(&info->evtchn_pending_sel, uint64_t{0}, __ATOMIC_SEQ_CST);
+    }
+    (void)__atomic_exchange_n(&domain.domain().shared_info->evtchn_pending[0], uint64_t{0}, __ATOMIC_SEQ_CST);
+    if (event_words_ == Mfn{}) return;
+    const FrameRef frame = FrameRef::take(event_words_, domain.id());
+    if (!frame || !get_writable(*frame)) return;
+    constexpr abi::FifoEventWord kTaken =
+        1u << abi::kFifoPendingBit | 1u << abi::kFifoLinkedBit | abi::kFifoLinkMask;
+    auto* const words = fakes::machine().guest_view<abi::FifoEventWord>(event_words_);
+    for (uint32_t port = 0; port < kPorts; ++port)
+        __atomic_fetch_and(&words[port], ~kTaken, __ATOMIC_SEQ_CST);
+    put_writable(*frame);
 }
 
 // Of each pair both ends say the same, and a virtual interrupt's port is one of that interrupt.

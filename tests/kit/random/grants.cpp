@@ -51,31 +51,47 @@ void RandomWorld::map_grant() {
     for (unsigned i = 0; i < count; ++i) {
         if (elements[i].status == 1) continue;  // not reached
         note_status("grant map", elements[i].status == 0);
-        if (elements[i].status == 0) mappings_.push_back({&mapper, elements[i]});
+        if (elements[i].status != 0) continue;
+        mappings_.push_back({&mapper, elements[i]});
+        if (is_alone()) continue;
+        const std::lock_guard guard(shared_->lock);
+        shared_->entries[own_].maps[pick(4)] = elements[i];
     }
 }
 
 void RandomWorld::unmap_grant() {
+    if (!is_alone() && chance(40)) {
+        abi::GrantMap map;
+        {
+            const std::lock_guard guard(shared_->lock);
+            map = shared_->entries[own_].maps[pick(4)];
+        }
+        return end_mapping(caller(), map);
+    }
     if (mappings_.empty()) return map_grant();
     const size_t index = pick(static_cast<unsigned>(mappings_.size()));
     const auto [mapper, map] = mappings_[index];
     if (!can_call(slot_of(*mapper))) return;
+    end_mapping(*mapper, map);
+    if (mapper->domain().grants.handles.at(GrantHandle(map.handle)).state.load() == 0)
+        mappings_.erase(mappings_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+void RandomWorld::end_mapping(HostedDomain& mapper, const abi::GrantMap& map) {
     const bool host = (map.flags & abi::kGrantMapHost) != 0;
     const bool device = (map.flags & abi::kGrantMapDevice) != 0;
     if (host && !device && chance(15)) {
         abi::GrantUnmapAndReplace element{map.host_addr, CallDomain::va(pick(kPages)), map.handle, 1, 0};
-        (void)call(*mapper, "unmap_and_replace", Number::kGrantTableOp,
+        (void)call(mapper, "unmap_and_replace", Number::kGrantTableOp,
                    {op(GrantTableOp::kUnmapAndReplace), address(element), 1});
         if (element.status != 1) note_status("grant replace", element.status == 0);
     } else {
         abi::GrantUnmap element{host ? map.host_addr : 0, device ? map.dev_bus_addr : 0, map.handle, 1, 0};
         if (host && device && chance(30)) element.host_addr = 0;  // half of it
-        (void)call(*mapper, "unmap_grant_ref", Number::kGrantTableOp,
+        (void)call(mapper, "unmap_grant_ref", Number::kGrantTableOp,
                    {op(GrantTableOp::kUnmapGrantRef), address(element), 1});
         if (element.status != 1) note_status("grant unmap", element.status == 0);
     }
-    if (mapper->domain().grants.handles.at(GrantHandle(map.handle)).state.load() == 0)
-        mappings_.erase(mappings_.begin() + static_cast<ptrdiff_t>(index));
 }
 
 void RandomWorld::copy_grant() {

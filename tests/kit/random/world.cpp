@@ -194,6 +194,7 @@ void RandomWorld::step() {
     if (!is_alone()) {
         follow_others();
         if (caller().frames() < kFewestFrames) return populate(caller(), caller());
+        if (chance(30)) take_events();
     }
     use_memory();
     struct Choice {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <torii/abi/domctl.h>
+#include <torii/abi/grant_table.h>
 
 #include <array>
 #include <map>
@@ -30,6 +31,8 @@ struct SharedDomains {
     struct Entry {
         DomId id{};
         std::vector<Mfn> tables;
+        bool dying = false;                   // somebody is ending it
+        std::array<abi::GrantMap, 4> maps{};  // made by one of its vCPUs; any of them may end them
     };
     std::mutex lock;
     std::array<Entry, kSlots> entries;
@@ -37,7 +40,7 @@ struct SharedDomains {
 
     void enter(unsigned slot, DomId id, const std::vector<Mfn>& tables) {
         const std::lock_guard guard(lock);
-        entries[slot] = {id, tables};
+        entries[slot] = {id, tables, false, {}};
         ++changes;
     }
 };
@@ -164,6 +167,7 @@ private:
 
     // --- grants (grants.cpp) ---
     void offer_grants();
+    void end_mapping(HostedDomain& mapper, const abi::GrantMap& map);
     void map_grant();
     void unmap_grant();
     void copy_grant();
@@ -177,6 +181,7 @@ private:
     void set_up_fifo();
     static void check_ports(Domain& domain, std::vector<std::string>& findings);
     uint32_t some_port(HostedDomain& domain, uint32_t kind_wanted);
+    void take_events();
 
     // --- vCPUs and time (vcpus.cpp) ---
     void sched();
@@ -192,6 +197,7 @@ private:
     void ask_about_domains();
     void control_machine();
     void end_guest();
+    void help_to_end(unsigned number);
     bool destroy_part(DomId id, unsigned most);
     void build_guest(unsigned slot);
     bool build_memory(DomId id, std::vector<Mfn>& tables);
@@ -217,6 +223,7 @@ private:
     bool builds_guests_ = true;
     uint64_t seen_changes_ = 0;
     uint64_t steps_ = 0;
+    Mfn event_words_{};  // a page that was given for them, if any
     uint64_t frames_before_ = 0;
     std::array<Slot, kSlots> slots_;
     std::vector<Mapping> mappings_;

@@ -107,9 +107,9 @@ abi::GrantEntryV1& CallDomain::entry(uint32_t ref) const {
 }
 void CallDomain::grant(uint32_t ref, DomId to, Mfn frame, uint16_t flags) const {
     // In one step: the hypervisor may look at the entry meanwhile.
-    abi::GrantEntryV1 value{flags, to.raw(), static_cast<uint32_t>(frame.raw())};
-    __atomic_store(&reinterpret_cast<SharedGrantEntry&>(entry(ref)),
-                   reinterpret_cast<SharedGrantEntry*>(&value), __ATOMIC_RELEASE);
+    const Mfn page = domain_->grants.frame(ref / kGrantEntriesPerFrame);
+    write_once(fakes::machine().guest_view<SharedGrantEntry>(page)[ref % kGrantEntriesPerFrame],
+               {flags | uint32_t{to.raw()} << 16, static_cast<uint32_t>(frame.raw())});
 }
 
 int64_t CallDomain::call(abi::GrantTableOp operation, const void* array, uint64_t count) {
