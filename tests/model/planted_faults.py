@@ -24,6 +24,7 @@ GRANT = "hypervisor/core/grant/"
 CALL = "hypervisor/core/call/"
 DOMAIN = "hypervisor/core/domain/"
 RANDOM_CALLS = "20000"
+THREAD_OPERATIONS = "400000"
 
 # name: (folder of its objects, whether it links the core as a library, arguments)
 TESTS = {
@@ -121,7 +122,7 @@ FAULTS = {
     "event-words-in-a-table": (DOMAIN + "wiring.cpp", "if (!frame || !get_writable(*frame)) return Errno::kEINVAL;", "if (!frame) return Errno::kEINVAL;\n    (void)get_writable(*frame);"),
     "refused-grant-page-stays": (DOMAIN + "grants.cpp", "    if (!added.ok()) stop_sharing_frame(page);\n", ""),
     "refused-vcpu-stays": (DOMAIN + "domain.cpp", "    ScopeGuard undo([vcpu] { free_vcpu(*vcpu); });", "    ScopeGuard undo([vcpu] {});"),
-    "clock-in-a-dead-domains-page": (DOMAIN + "destroy.cpp", "        domain.shared_info = nullptr;\n", ""),
+    "clock-in-a-dead-domains-page": (DOMAIN + "destroy.cpp", "    domain.shared_info = nullptr;\n", ""),
     "dead-domain-handles-interrupts": (CALL + "domctl_life.cpp", "    global_virqs.forget(call.domain.events);\n    return Errno::kESRCH;", "    return 0;"),
     "shared-frame-without-type": (MEMORY + "reservation.cpp", "    frame.type.store(TypeWord::of(FrameType::kWritable, 1, 0).raw, std::memory_order_relaxed);\n", ""),
 }
@@ -140,9 +141,13 @@ THREAD_FAULTS = {
         "    } while (!frame.count.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,\n"
         "                                                std::memory_order_relaxed));\n    // The owner can't",
         "    } while (false);\n    frame.count.store(seen + 1);\n    // The owner can't"),
-    "small-objects-without-lock": (
-        MEMORY + "heap.cpp", "    Result<void*> allocate_small(unsigned shift) {\n        const LockGuard guard(lock_);\n",
-        "    Result<void*> allocate_small(unsigned shift) {\n"),
+    "frames-taken-without-lock": (
+        MEMORY + "allocator.cpp", "        const LockGuard guard(allocator.lock);\n        block", "        block"),
+    "writable-given-back-in-two-steps": (
+        MEMORY + "frame_table.cpp",
+        "    } while (!frame.type.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,\n"
+        "                                               std::memory_order_relaxed));\n",
+        "    } while (false);\n    frame.type.store(seen - 1);\n"),
     "grant-pinned-without-lock": (
         GRANT + "grant_table.cpp", "    const LockGuard guard(active.lock);\n    if (active.closed != 0) [[unlikely]]",
         "    if (active.closed != 0) [[unlikely]]"),
@@ -170,8 +175,6 @@ THREAD_FAULTS = {
     "two-end-one-domain": (
         DOMAIN + "destroy.cpp", "    LockGuard guard(domain.control_lock);\n    if (domain.relinquish_stage",
         "    struct { void unlock() {} } guard;\n    if (domain.relinquish_stage"),
-    "domain-found-half-built": (
-        DOMAIN + "domain.cpp", "    domain->references.store(0, std::memory_order_relaxed);\n", ""),
 }
 
 
@@ -223,8 +226,9 @@ def is_caught_by_threads(build, folder, made, relative):
     subprocess.run(["g++", "-fsanitize=thread", "-o", program, *objects_of(build, "threads_test", relative), made,
                     os.path.join(build, "hypervisor/libtorii_core_host.a"), "-lgtest_main", "-lgtest", "-lpthread"], check=True)
     try:
-        ended = subprocess.run([program], timeout=300, capture_output=True,
-                               env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+        ended = subprocess.run([program], timeout=600, capture_output=True,
+                               env={**os.environ, "TORII_THREADS_OPERATIONS": THREAD_OPERATIONS,
+                                    "TSAN_OPTIONS": "halt_on_error=1"})
     except subprocess.TimeoutExpired:
         return "threads_test (no end)"
     if ended.returncode == 0:

@@ -66,6 +66,7 @@ void RandomWorld::unmap_grant() {
             const std::lock_guard guard(shared_->lock);
             map = shared_->entries[own_].maps[pick(4)];
         }
+        if (chance(40)) map.handle = pick(8);  // or one that it never heard of
         return end_mapping(caller(), map);
     }
     if (mappings_.empty()) return map_grant();

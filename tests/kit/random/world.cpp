@@ -195,6 +195,10 @@ void RandomWorld::step() {
         follow_others();
         if (caller().frames() < kFewestFrames) return populate(caller(), caller());
         if (chance(30)) take_events();
+        // Quick ones, of which many have to meet.
+        if (chance(20)) return use_ports();
+        if (chance(5)) return change_ports();
+        if (chance(5)) return bind_ports();
     }
     use_memory();
     struct Choice {

@@ -92,7 +92,7 @@ TEST_F(EventChannelTest, ASendSetsPendingSelectorAndUpcallOnce) {
     EXPECT_TRUE(b.pending(there.raw()));
     EXPECT_EQ(b.info(0).evtchn_pending_sel, 1u);
     EXPECT_EQ(b.info(0).evtchn_upcall_pending, 1);
-    EXPECT_EQ(event_log.kicks, std::vector{b.vcpu_pointers[0]});
+    EXPECT_EQ(event_log.kicks, std::vector{b.vcpu_pointers[0].get()});
     EXPECT_TRUE(a.table.send(here).ok());
     EXPECT_EQ(event_log.kicks.size(), 1u);
     // And the other way.
@@ -180,7 +180,7 @@ TEST_F(EventChannelTest, VirtualInterrupts) {
     a.table.raise_virq(*a.vcpus[1], abi::Virq::kTimer);
     EXPECT_FALSE(a.pending(first.raw()));
     EXPECT_TRUE(a.pending(second.raw()));
-    EXPECT_EQ(event_log.kicks, std::vector{a.vcpu_pointers[1]});
+    EXPECT_EQ(event_log.kicks, std::vector{a.vcpu_pointers[1].get()});
 
     EXPECT_EQ(a.table.bind_vcpu(second, 0).error(), Errno::kEINVAL);
     EXPECT_TRUE(a.table.bind_vcpu(global, 1).ok());
@@ -242,7 +242,7 @@ TEST_F(EventChannelTest, MovingTheNotification) {
     const auto [here, there] = connect(b, a);
     EXPECT_TRUE(a.table.bind_vcpu(there, 2).ok());
     EXPECT_TRUE(b.table.send(here).ok());
-    EXPECT_EQ(event_log.kicks, std::vector{a.vcpu_pointers[2]});
+    EXPECT_EQ(event_log.kicks, std::vector{a.vcpu_pointers[2].get()});
     const Port ipi = a.table.bind_ipi(1).take();
     EXPECT_EQ(a.table.bind_vcpu(ipi, 0).error(), Errno::kEINVAL);
     EXPECT_EQ(a.table.bind_vcpu(Port(99), 0).error(), Errno::kEINVAL);
@@ -262,7 +262,7 @@ TEST_F(EventChannelTest, Polling) {
     EXPECT_TRUE(a.table.send(second).ok());
     EXPECT_TRUE(event_log.woken_pollers.empty());
     EXPECT_TRUE(a.table.send(first).ok());
-    EXPECT_EQ(event_log.woken_pollers, std::vector{a.vcpu_pointers[1]});
+    EXPECT_EQ(event_log.woken_pollers, std::vector{a.vcpu_pointers[1].get()});
     a.table.stop_polling(*a.vcpus[1]);
 
     EXPECT_TRUE(a.table.start_polling(*a.vcpus[1], one).take());  // pending already
