@@ -164,7 +164,7 @@ THREAD_FAULTS = {
         "void Maptrack::release(GrantHandle handle) {\n"),
     "handle-committed-before-it-is-filled-in": (
         CALL + "grant_map.cpp", "    mapping.granter = granter.id;\n",
-        "    Maptrack::commit(mapping, state);\n    mapping.granter = granter.id;\n"),
+        "    Maptrack::commit(mapping, state);\n    serve_while_waiting();\n    mapping.granter = granter.id;\n"),
     "port-closed-under-one-lock": (
         EVENT + "event_channel.cpp", "        LockBoth both(lock_, remote.lock_);\n        const PortState now",
         "        LockGuard both(lock_);\n        const PortState now"),
