@@ -2,7 +2,7 @@
 
 #include <torii/abi/hypercall_numbers.h>
 
-#include <algorithm>
+#include "base/once.h"
 
 namespace torii::pv {
 namespace {
@@ -19,13 +19,17 @@ constexpr uint8_t kPrefixB = 0x41;  // r11 rather than rbx
 constexpr uint8_t kPushRbx = 0x53;
 constexpr uint8_t kPopRbx = 0x5b;
 
+// The page is a guest's, which may write to it meanwhile.
 class Stub {
 public:
-    explicit Stub(std::span<uint8_t> slot) : slot_(slot) { std::fill(slot.begin(), slot.end(), kBreakpoint); }
+    explicit Stub(std::span<uint8_t> slot) : slot_(slot) {
+        for (uint8_t& place : slot)
+            write_once(place, kBreakpoint);
+    }
 
     Stub& put(std::initializer_list<uint8_t> bytes) {
         for (const uint8_t byte : bytes)
-            slot_[used_++] = byte;
+            write_once(slot_[used_++], byte);
         return *this;
     }
     Stub& load_number(uint32_t number) {

@@ -6,6 +6,7 @@
 
 #include "arch/x86/pv/handlers.h"
 #include "arch/x86/pv/pte.h"
+#include "base/once.h"
 #include "core/call/guest_ptr.h"
 
 namespace torii::pv {
@@ -44,7 +45,7 @@ Result<> set_callback(Vcpu& vcpu, uint32_t type, Callback callback) {
             vcpu.pv.sysenter_masks_events = callback.masks_events;
             return {};
         case abi::CallbackType::kNmi:
-            vcpu.pv.nmi_callback = callback.address;
+            write_once(vcpu.pv.nmi_callback, callback.address);  // send_trigger looks at it
             return {};
         case abi::CallbackType::kSysenterDeprecated:
             return Errno::kENOSYS;
@@ -116,11 +117,11 @@ CallResult nmi_op(CallContext& context) {
             abi::NmiCallback request;
             TRY(GuestIn<abi::NmiCallback>(context.arg<1>()).copy_in(request));
             TRY(check_handler(request.handler_address));
-            context.vcpu.pv.nmi_callback = request.handler_address;
+            write_once(context.vcpu.pv.nmi_callback, request.handler_address);
             return 0;
         }
         case abi::NmiOp::kUnregisterCallback:
-            context.vcpu.pv.nmi_callback = 0;
+            write_once(context.vcpu.pv.nmi_callback, 0);
             return 0;
     }
     return Errno::kENOSYS;
