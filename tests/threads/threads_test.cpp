@@ -147,7 +147,7 @@ void print(const Crowd& crowd) {
 // TORII_THREADS_OPERATIONS and TORII_THREADS_SEED set the length and the beginning of another run.
 TEST(Threads, RecountAgreesWheneverAllStandStill) {
     constexpr uint64_t kBetweenRecounts = 500;
-    const uint64_t operations = from_environment("TORII_THREADS_OPERATIONS", 50'000);
+    const uint64_t operations = from_environment("TORII_THREADS_OPERATIONS", 250'000);
     const uint64_t seed = from_environment("TORII_THREADS_SEED", 2026);
     std::printf("%llu operations, seed %llu\n", static_cast<Counter>(operations), static_cast<Counter>(seed));
     Crowd crowd(seed);
