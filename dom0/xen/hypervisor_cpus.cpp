@@ -265,7 +265,8 @@ void Hypervisor::add_pool_cpu(PoolId pool, uint32_t cpu) {
                   {no_such_pool(),
                    cpu_moves_already(),
                    {abi::Errno::kEINVAL, ErrorCode::kInvalidArgument, "there is no such CPU"},
-                   {abi::Errno::kENODEV, ErrorCode::kOperationInvalid, "that CPU is offline"},
+                   {abi::Errno::kENODEV, ErrorCode::kOperationInvalid,
+                    "it belongs to another pool, or is offline; `torii pool` shows which are free"},
                    {abi::Errno::kEBUSY, ErrorCode::kResourceBusy,
                     "it belongs to another pool: take it out there first with `torii pool remove-cpu`"}});
     }
@@ -274,15 +275,16 @@ void Hypervisor::add_pool_cpu(PoolId pool, uint32_t cpu) {
 void Hypervisor::remove_pool_cpu(PoolId pool, uint32_t cpu) {
     const int64_t result = pool_operation(abi::CpupoolOp::kRemoveCpu, pool, cpu);
     if (result < 0) {
-        fail_call(
-            result, fmt::format("take CPU {} out of CPU pool {}", cpu, pool.raw()),
-            {no_such_pool(),
-             cpu_moves_already(),
-             {abi::Errno::kEINVAL, ErrorCode::kInvalidArgument, "it is not in that pool"},
-             {abi::Errno::kENODEV, ErrorCode::kOperationInvalid, "it is not in that pool"},
-             {abi::Errno::kEBUSY, ErrorCode::kResourceBusy,
-              "it is the last CPU of a pool that has domains, or a vCPU is held on it. Move the domains "
-              "away with `torii pool move`, or add another CPU first"}});
+        fail_call(result, fmt::format("take CPU {} out of CPU pool {}", cpu, pool.raw()),
+                  {no_such_pool(),
+                   cpu_moves_already(),
+                   {abi::Errno::kEINVAL, ErrorCode::kInvalidArgument, "it is not in that pool"},
+                   {abi::Errno::kENODEV, ErrorCode::kOperationInvalid, "it is not in that pool"},
+                   {abi::Errno::kEADDRINUSE, ErrorCode::kResourceBusy,
+                    "a kernel has moved one of its vCPUs onto it for a while; try again"},
+                   {abi::Errno::kEBUSY, ErrorCode::kResourceBusy,
+                    "it is the last CPU of a pool that has domains. Move the domains away with `torii pool "
+                    "move`, or add another CPU first"}});
     }
 }
 
