@@ -97,6 +97,8 @@ static_assert(sizeof(StackTop) == 16);
     return *my_stack_top().cpu;
 }
 extern FlushClock flush_clock;
+// What comes before each flush of the calling CPU: when it was, in epochs of the flush clock.
+[[nodiscard]] FlushEpoch begin_flush();
 // Loads CR3, which flushes, and notes when: `cpu` is the calling one.
 void load_cr3(CpuLocal& cpu, uint64_t cr3);
 [[nodiscard]] SchedUnit& idle_unit_of(CpuId cpu);

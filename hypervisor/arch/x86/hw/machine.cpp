@@ -44,13 +44,18 @@ namespace {
 
 }  // namespace
 
-void load_cr3(CpuLocal& cpu, uint64_t cr3) {
+FlushEpoch begin_flush() {
     bool all_must_flush = false;
     const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
-    write_cr3(cr3);
-    cpu.flushed_at.store(epoch, std::memory_order_release);
     if (all_must_flush) [[unlikely]]
         remind_all_cpus();
+    return epoch;
+}
+
+void load_cr3(CpuLocal& cpu, uint64_t cr3) {
+    const FlushEpoch epoch = begin_flush();
+    write_cr3(cr3);
+    cpu.flushed_at.store(epoch, std::memory_order_release);
 }
 
 }  // namespace hw

@@ -21,6 +21,7 @@
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
+#include "arch/x86/hw/topology.h"
 #include "arch/x86/hw/watchdog.h"
 #include "arch/x86/pv/guest_cpuid.h"
 #include "base/log.h"
@@ -52,6 +53,7 @@ constexpr CpuId kBootCpu{0};
 constinit CpuCounters boot_cpu_counters{};
 [[gnu::section(".boot.data")]] constinit CpuLocal early_local;
 BootInformation boot_information;
+constinit Topology topology;
 
 void start_memory() {
     direct_map = {reinterpret_cast<unsigned char*>(TORII_DIRECT_MAP), uint64_t{1} << (32 - kPageShift)};
@@ -71,6 +73,17 @@ void start_memory() {
 void start_platform_hooks() {
     platform.enter_sleep = enter_sleep;
     platform.cpu_khz = static_cast<uint32_t>(tsc_khz());
+    topology = read_topology([](uint32_t leaf, uint32_t subleaf) { return cpuid(leaf, subleaf); });
+    platform.threads_per_core = topology.threads_per_core();
+    platform.cores_per_socket = topology.cores_per_package();
+    platform.identify_cpu = [](CpuId cpu) {
+        const uint32_t id = local_of(cpu).apic_id;
+        return CpuIdentity{.apic_id = id,
+                           .acpi_id = cpu.raw(),
+                           .core = topology.core_of(id),
+                           .socket = topology.package_of(id),
+                           .node = 0};
+    };
 }
 
 void start_policies() {
@@ -118,6 +131,7 @@ extern "C" [[noreturn]] void boot_main() {
     start_clock();
     clock_scale.stable = true;  // one CPU: its TSC agrees with itself
     apic_start();
+    boot_cpu.apic_id = apic_id();
     reserve_io_apics();
     set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();

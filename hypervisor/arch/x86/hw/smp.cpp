@@ -16,6 +16,7 @@
 #include "arch/x86/hw/watchdog.h"
 #include "base/log.h"
 #include "core/call/counters.h"
+#include "core/call/platform_hooks.h"
 #include "core/domain/domain.h"
 #include "core/memory/heap.h"
 #include "core/sched/scheduler.h"
@@ -84,12 +85,13 @@ void set_trampoline_word(const char* word, uint64_t value) {
 }
 
 // What the CPU needs before it runs: its area, its counters, its run queue, a stack.
-void prepare(CpuId cpu) {
+void prepare(CpuId cpu, uint32_t apic) {
     build_cpu_area(cpu);
     Result<CpuCounters*> counters = heap_new<CpuCounters>();
     if (!counters.ok()) BUG("no memory for the counters of a CPU");
     CpuLocal& its = *new (&local_of(cpu)) CpuLocal;
     its.id = cpu;
+    its.apic_id = apic;
     its.counters = counters.value();
     prepare_scheduler(cpu);
     const uint64_t stack = area_of(cpu) + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - sizeof(StackTop);
@@ -99,7 +101,7 @@ void prepare(CpuId cpu) {
 
 // Intel SDM vol. 3, section 9.4.4: INIT, then two start-up interrupts.
 bool start(CpuId cpu, uint32_t apic) {
-    prepare(cpu);
+    prepare(cpu, apic);
     apic_send_init(apic);
     wait(10 * kMillisecond);
     apic_send_startup(apic, TORII_TRAMPOLINE >> kPageShift);
@@ -132,7 +134,6 @@ CpuLocal& local_of(CpuId cpu) {
 }
 
 void start_other_cpus(uint32_t most) {
-    local().apic_id = apic_id();
     local().alive.store(true, std::memory_order_relaxed);
     running_mask.add(local().id);
     const Trampoline trampoline;
@@ -158,7 +159,8 @@ void start_other_cpus(uint32_t most) {
         running.store(cpu.raw() + 1, std::memory_order_relaxed);
         sched_cpu_is_up(cpu);
     }
-    log(LogLevel::kInfo, "{} CPUs run", cpu_count());
+    log(LogLevel::kInfo, "{} CPUs run; threads of a core: {}, cores of a package: {}", cpu_count(),
+        platform.threads_per_core, platform.cores_per_socket);
     all_started.store(true, std::memory_order_release);
 }
 
@@ -168,7 +170,6 @@ extern "C" [[noreturn]] void ap_main() {
     CpuLocal& me = local();
     if (speculation.isolate_guests) build_guest_views(cpu);
     apic_enable_this_cpu();
-    me.apic_id = apic_id();
     me.alive.store(true, std::memory_order_release);
     while (!all_started.load(std::memory_order_acquire))
         serve_while_waiting();
@@ -183,8 +184,7 @@ void serve_requests() {
     me.requests.fetch_and(~requests);
     // Before anything is dropped; what was asked for later is asked for again.
     if ((requests & kRequestSynchronise) != 0) {
-        bool all_must_flush = false;
-        const FlushEpoch epoch = flush_clock.begin_flush(all_must_flush);
+        const FlushEpoch epoch = begin_flush();
         flush_own_globals();
         me.synchronised_at.store(epoch, std::memory_order_release);
     }
