@@ -16,8 +16,8 @@ from toolstack import boot, unpacked
 GUEST = "v1"
 VCPUS = 4
 # udev's part: what the kernel makes present, somebody must switch on.
-FOLLOWER = ("(while :; do for one in /sys/devices/system/cpu/cpu[1-9]*/online; do "
-            "[ \"$(cat $one 2>/dev/null)\" = 0 ] && echo 1 >$one 2>/dev/null; done; usleep 200000; done) >/dev/null 2>&1 &")
+FOLLOWER = ("{ (while :; do for one in /sys/devices/system/cpu/cpu[1-9]*/online; do "
+            "[ \"$(cat $one 2>/dev/null)\" = 0 ] && echo 1 >$one 2>/dev/null; done; usleep 200000; done) >/dev/null 2>&1 & }")
 COMPLAINTS = "BUG:|WARNING:|Call Trace|rcu.*stall|soft lockup|Oops"
 LOAD = "for number in $(seq 4); do (while :; do :; done) & done"
 # What a refusal must say, by the words that ask for it.

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <torii/abi/domctl.h>
 #include <torii/abi/hypercall_numbers.h>
+#include <torii/abi/sysctl.h>
 
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <vector>
 
@@ -22,6 +25,25 @@ protected:
     int64_t call(Domain& from, abi::Hypercall number, std::initializer_list<uint64_t> arguments);
     // The same with a number that may be anything, once; `continued` says whether it asked to go on.
     int64_t call_once(Domain& from, uint64_t rax, bool& continued);
+
+    // Control operations, issued by the control domain's tools.
+    static abi::Domctl request(abi::DomctlCommand command, uint16_t domain) {
+        abi::Domctl op;
+        memset(static_cast<void*>(&op), 0, sizeof(op));
+        op.cmd = static_cast<uint32_t>(command);
+        op.interface_version = abi::kDomctlInterfaceVersion;
+        op.domain = domain;
+        return op;
+    }
+    static abi::Sysctl request(abi::SysctlCommand command) {
+        abi::Sysctl op;
+        memset(static_cast<void*>(&op), 0, sizeof(op));
+        op.cmd = static_cast<uint32_t>(command);
+        op.interface_version = abi::kSysctlInterfaceVersion;
+        return op;
+    }
+    int64_t issue(abi::Domctl& op) { return call(control(), abi::Hypercall::kDomctl, {address(&op)}); }
+    int64_t issue(abi::Sysctl& op) { return call(control(), abi::Hypercall::kSysctl, {address(&op)}); }
 
     Domain& control() { return *control_; }
     Domain& guest() { return *guest_; }

@@ -19,15 +19,7 @@ using abi::Hypercall;
 
 class DomctlTest : public CallWorld {
 protected:
-    static abi::Domctl request(DomctlCommand command, uint16_t domain) {
-        abi::Domctl op;
-        memset(static_cast<void*>(&op), 0, sizeof(op));
-        op.cmd = static_cast<uint32_t>(command);
-        op.interface_version = abi::kDomctlInterfaceVersion;
-        op.domain = domain;
-        return op;
-    }
-    int64_t issue(abi::Domctl& op) { return call(control(), Hypercall::kDomctl, {address(&op)}); }
+    using CallWorld::issue;
     int64_t issue(DomctlCommand command, uint16_t domain) {
         abi::Domctl op = request(command, domain);
         return issue(op);
@@ -240,7 +232,6 @@ TEST_F(DomctlTest, TheReasonOfAnEnd) {
 }
 
 TEST_F(DomctlTest, WhereTheTimeOfAVcpuWent) {
-    fakes::machine().advance(1000);
     abi::Domctl op = request(static_cast<DomctlCommand>(abi::kDomctlGetVcpuRunstate), 1);
     const auto ask = [&](uint32_t vcpu) {
         const abi::DomctlVcpuRunstate wish{vcpu, 0, {}};

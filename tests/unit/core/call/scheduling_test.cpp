@@ -24,24 +24,6 @@ constexpr uint64_t kAllCpus = 0b1111;
 
 class SchedulingTest : public CallWorld {
 protected:
-    static abi::Domctl request(DomctlCommand command, uint16_t domain) {
-        abi::Domctl op;
-        memset(static_cast<void*>(&op), 0, sizeof(op));
-        op.cmd = static_cast<uint32_t>(command);
-        op.interface_version = abi::kDomctlInterfaceVersion;
-        op.domain = domain;
-        return op;
-    }
-    int64_t issue(abi::Domctl& op) { return call(control(), Hypercall::kDomctl, {address(&op)}); }
-    static abi::Sysctl request(SysctlCommand command) {
-        abi::Sysctl op;
-        memset(static_cast<void*>(&op), 0, sizeof(op));
-        op.cmd = static_cast<uint32_t>(command);
-        op.interface_version = abi::kSysctlInterfaceVersion;
-        return op;
-    }
-    int64_t issue(abi::Sysctl& op) { return call(control(), Hypercall::kSysctl, {address(&op)}); }
-
     // What came back is in hard_bits and soft_bits.
     int64_t set_affinity(uint16_t domain, uint32_t flags, uint64_t hard, uint64_t soft, uint32_t vcpu = 0) {
         hard_bits = hard;

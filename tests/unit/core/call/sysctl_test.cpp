@@ -14,17 +14,7 @@ namespace {
 using abi::Hypercall;
 using abi::SysctlCommand;
 
-class SysctlTest : public CallWorld {
-protected:
-    static abi::Sysctl request(SysctlCommand command) {
-        abi::Sysctl op;
-        memset(static_cast<void*>(&op), 0, sizeof(op));
-        op.cmd = static_cast<uint32_t>(command);
-        op.interface_version = abi::kSysctlInterfaceVersion;
-        return op;
-    }
-    int64_t issue(abi::Sysctl& op) { return call(control(), Hypercall::kSysctl, {address(&op)}); }
-};
+class SysctlTest : public CallWorld {};
 
 TEST_F(SysctlTest, VersionAndUnknownCommands) {
     abi::Sysctl op = request(SysctlCommand::kPhysinfo);
