@@ -85,9 +85,9 @@ class Restarts:
 
     def fail_at(self, point):
         """Have toriid killed at one step, by doing what leads there; it must be well afterwards."""
-        self.shell.run(f"echo '--fail-point {point}' > /run/torii/toriid.once")
-        if not self.kill_to_arm():
-            self.findings.check(False, f"{point}: toriid did not start with the fail point")
+        if not self.kill_to_arm(point):
+            told = self.shell.attempt("tail -n 3 /var/log/torii/supervise.log")[1]
+            self.findings.check(False, f"{point}: toriid did not start with the fail point: {told.strip()}")
             return
         old = self.pid()
         self.shell.attempt("timeout 60 torii create --kernel /var/lib/torii/images/micro.elf --name young --memory 8M --paused "
@@ -100,10 +100,12 @@ class Restarts:
         self.findings.check(fired and answers and sorted(names) == ["asking", "counting"],
                             f"{point}: {'killed there' if fired else 'not reached'}; afterwards {' '.join(names)} are listed")
 
-    def kill_to_arm(self):
+    def kill_to_arm(self, point):
         """Kill toriid so that the next one takes its words from toriid.once; that one may die at once, so only its start counts."""
         old = self.pid()
-        self.shell.run(f"kill -9 {old}")
+        self.shell.run(f"echo '--fail-point {point}' > /run/torii/toriid.once")
+        if old is not None:  # otherwise it is about to be started
+            self.shell.run(f"kill -9 {old}")
         for _ in range(40):
             if self.shell.attempt("test ! -e /run/torii/toriid.once")[0] == 0:
                 return True
