@@ -7,7 +7,7 @@
 #include <initializer_list>
 
 #include "arch/x86/pv/pte.h"
-#include "unit/core/grant/call_world.h"
+#include "kit/call_domain.h"
 
 namespace torii::test {
 

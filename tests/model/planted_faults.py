@@ -26,15 +26,15 @@ DOMAIN = "hypervisor/core/domain/"
 RANDOM_CALLS = "20000"
 THREAD_OPERATIONS = "400000"
 
-# name: (folder of its objects, whether it links the core as a library, arguments)
+# name: (folder of its objects, arguments)
 TESTS = {
-    "page_type_test": ("tests/unit/arch/x86/pv", True, ()),
-    "core_call_test": ("tests/unit/core/call", True, ()),
-    "core_grant_test": ("tests/unit/core/grant", False, ()),
-    "core_grant_calls_test": ("tests/unit/core/grant", True, ()),
-    "threads_test": ("tests/threads", True, ()),
-    "core_event_test": ("tests/unit/core/event", False, ("--gtest_filter=-*Race*",)),
-    "random_calls_test": ("tests/model", True, ()),
+    "page_type_test": ("tests/unit/arch/x86/pv", ()),
+    "core_call_test": ("tests/unit/core/call", ()),
+    "core_grant_test": ("tests/unit/core/grant", ()),
+    "core_grant_calls_test": ("tests/unit/core/grant", ()),
+    "threads_test": ("tests/threads", ()),
+    "core_event_test": ("tests/unit/core/event", ("--gtest_filter=-*Race*",)),
+    "random_calls_test": ("tests/model", ()),
 }
 # Which of them look at a folder's code, the quick ones first.
 TESTS_OF = {
@@ -178,12 +178,17 @@ THREAD_FAULTS = {
 }
 
 
-def objects_of(build, target, source):
-    """The test's own objects, without that of `source` if it compiles it itself."""
-    found = []
+def link(build, folder, target, changed, sanitizers):
+    """Links a test with the changed object before the libraries, which then don't give theirs; returns the program."""
+    objects = []
     for path, _, names in os.walk(os.path.join(build, TESTS[target][0], "CMakeFiles", target + ".dir")):
-        found += [os.path.join(path, name) for name in names if name.endswith(".o")]
-    return [name for name in found if not name.endswith("/" + source.removeprefix("hypervisor/") + ".o")]
+        objects += [os.path.join(path, name) for name in names if name.endswith(".o")]
+    program = os.path.join(folder, target)
+    subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, changed,
+                    "-Wl,--start-group", os.path.join(build, "tests/kit/libtorii_test_kit_parts.a"),
+                    os.path.join(build, "hypervisor/libtorii_core_host.a"), "-Wl,--end-group", "-lgtest_main", "-lgtest", "-lpthread"],
+                   check=True)
+    return program
 
 
 def compile_command(build, source):
@@ -220,11 +225,9 @@ def plant(build, folder, name):
     return made
 
 
-def is_caught_by_threads(build, folder, made, relative):
+def is_caught_by_threads(build, folder, made, _):
     """Whether threads_test fails with the changed object: by a race, a recount, a rank of locks, or no end."""
-    program = os.path.join(folder, "threads_test")
-    subprocess.run(["g++", "-fsanitize=thread", "-o", program, *objects_of(build, "threads_test", relative), made,
-                    os.path.join(build, "hypervisor/libtorii_core_host.a"), "-lgtest_main", "-lgtest", "-lpthread"], check=True)
+    program = link(build, folder, "threads_test", made, "thread")
     try:
         ended = subprocess.run([program], timeout=600, capture_output=True,
                                env={**os.environ, "TORII_THREADS_OPERATIONS": THREAD_OPERATIONS,
@@ -240,13 +243,9 @@ def is_caught(build, folder, made, relative):
     """Which test fails with the changed object; None when none does."""
     tests = next(names for part, names in TESTS_OF.items() if relative.startswith(part))
     for target in tests:
-        _, uses_library, arguments = TESTS[target]
-        program = os.path.join(folder, target)
-        library = [os.path.join(build, "hypervisor/libtorii_core_host.a")] if uses_library else []
-        subprocess.run(["g++", "-fsanitize=address,undefined", "-o", program, *objects_of(build, target, relative), made,
-                        *library, "-lgtest_main", "-lgtest", "-lpthread"], check=True)
+        program = link(build, folder, target, made, "address,undefined")
         try:
-            ended = subprocess.run([program, *arguments], timeout=120, capture_output=True,
+            ended = subprocess.run([program, *TESTS[target][1]], timeout=120, capture_output=True,
                                    env={**os.environ, "TORII_RANDOM_CALLS": RANDOM_CALLS})
         except subprocess.TimeoutExpired:
             return target + " (no end)"

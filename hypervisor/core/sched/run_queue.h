@@ -28,8 +28,8 @@ struct CpuPlace {
 // Whether there is more than one CPU. One that is alone has nobody to compare itself with.
 extern std::atomic<bool> many_cpus;
 
-#ifdef TORII_COUNT_SCHED_STEPS
-extern uint64_t sched_steps;  // comparisons and units looked at
+#ifdef TORII_HOST
+inline thread_local uint64_t sched_steps = 0;  // comparisons and units looked at, by this thread
 #define COUNT_SCHED_STEP() ++sched_steps
 #else
 #define COUNT_SCHED_STEP() (void)0

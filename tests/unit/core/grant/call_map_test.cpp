@@ -5,7 +5,7 @@
 #include "core/domain/domain.h"
 #include "core/memory/allocator.h"
 #include "fakes/fake_platform.h"
-#include "unit/core/grant/call_world.h"
+#include "kit/call_domain.h"
 
 namespace torii::test {
 namespace {

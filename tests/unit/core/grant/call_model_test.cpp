@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/domain/domain.h"
-#include "unit/core/grant/call_world.h"
+#include "kit/call_domain.h"
 
 namespace torii::test {
 namespace {

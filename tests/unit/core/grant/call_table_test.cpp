@@ -3,7 +3,7 @@
 
 #include "core/domain/domain.h"
 #include "core/memory/allocator.h"
-#include "unit/core/grant/call_world.h"
+#include "kit/call_domain.h"
 
 namespace torii::test {
 namespace {

@@ -13,8 +13,6 @@ namespace torii {
 
 using test::machine;
 
-uint64_t sched_steps = 0;
-
 namespace test {
 Machine machine;
 }

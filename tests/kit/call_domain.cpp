@@ -1,4 +1,4 @@
-#include "unit/core/grant/call_world.h"
+#include "kit/call_domain.h"
 
 #include <gtest/gtest.h>
 
