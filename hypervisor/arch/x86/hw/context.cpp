@@ -105,7 +105,16 @@ void load_debug_registers(const Vcpu& vcpu) {
         write_debug_register(index, dr[index]);
 }
 
-void load_state(Vcpu& vcpu) {
+// The CPU may remember translations of the vCPU's domain from here on, until the marks are taken away: with
+// the vCPU's registers, by whoever comes next. So nothing needs to look at them while the vCPU stays.
+void mark_translations(CpuLocal& cpu, const Vcpu& vcpu) {
+    CpuMask& dirty = vcpu.domain->dirty_cpus;
+    if (!dirty.contains(cpu.id)) dirty.add(cpu.id);
+    if (!cpu.holds_translations.load(std::memory_order_relaxed)) cpu.holds_translations.store(true);
+}
+
+void load_state(CpuLocal& cpu, Vcpu& vcpu) {
+    mark_translations(cpu, vcpu);
     load_gdt(vcpu);
     load_ldt(vcpu);
     load_address_space(vcpu);
@@ -150,7 +159,7 @@ void switch_context(Vcpu* from, Vcpu* to) {
         hw::wipe_entry_stacks(cpu, to);
         hw::barrier_between(cpu, *to);
         cpu.last_loaded = to;
-        load_state(*to);
+        load_state(cpu, *to);
         // Its tables are loaded no longer, and what was remembered of them went with that.
         if (last != nullptr && last->domain != to->domain) last->domain->dirty_cpus.remove(cpu.id);
     }
@@ -215,12 +224,7 @@ void poke(Vcpu& vcpu) {
 void load_address_space(const Vcpu& vcpu) {
     if (local().last_loaded != &vcpu) return;
     const uint64_t cr3 = vcpu.entry.in_kernel_mode != 0 ? vcpu.entry.kernel_cr3 : vcpu.entry.user_cr3;
-    // The marks come before the first translation does.
-    CpuLocal& cpu = local();
-    CpuMask& dirty = vcpu.domain->dirty_cpus;
-    if (!dirty.contains(cpu.id)) dirty.add(cpu.id);
-    if (!cpu.holds_translations.load(std::memory_order_relaxed)) cpu.holds_translations.store(true);
-    run_on(cpu, cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
+    run_on(local(), cr3 != 0 ? cr3 : address_of(hw::hypervisor_root).raw(), vcpu.entry.in_kernel_mode != 0);
 }
 
 void load_gdt(const Vcpu& vcpu) {
