@@ -15,6 +15,8 @@ struct Vcpu;
 
 // --- time and CPUs ---
 Nanoseconds now();  // since boot, never backwards
+// The calling CPU's time stamp counter minus that of the boot CPU; zero while clock_scale.stable.
+[[nodiscard]] int64_t timestamp_offset();
 CpuId this_cpu();
 unsigned cpu_count();
 [[nodiscard]] const CpuMask& running_cpus();          // those [0, cpu_count())

@@ -259,6 +259,9 @@ void copy_frame(Mfn to, Mfn from) {
 Nanoseconds now() {
     return machine().time();
 }
+int64_t timestamp_offset() {
+    return machine().timestamp_offsets[current_cpu.raw()];
+}
 CpuId this_cpu() {
     return current_cpu;
 }

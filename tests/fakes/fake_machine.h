@@ -9,6 +9,7 @@
 // The guest's view shows every frame.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "base/frame.h"
 #include "base/ids.h"
 #include "core/memory/frame_table.h"
+#include "fakes/fake_tlb.h"
 
 namespace torii {
 struct Vcpu;
@@ -62,6 +64,7 @@ public:
     [[nodiscard]] static size_t locks_held();
 
     MachineCounts counts;
+    std::array<int64_t, kFakeCpus> timestamp_offsets{};  // of each CPU
 
 private:
     unsigned char* guest_view_ = nullptr;

@@ -1,13 +1,14 @@
 #include "core/domain/time.h"
 
 #include "base/once.h"
+#include "port/machine.h"
 
 namespace torii {
 
 abi::VcpuTimeInfo clock_parameters() {
     return {.version = 2,  // even: complete
             .pad0 = 0,
-            .tsc_timestamp = clock_scale.origin,
+            .tsc_timestamp = clock_scale.origin + static_cast<uint64_t>(timestamp_offset()),
             .system_time = 0,
             .tsc_to_system_mul = clock_scale.multiplier,
             .tsc_shift = clock_scale.shift,

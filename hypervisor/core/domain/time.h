@@ -15,7 +15,7 @@ struct ClockScale {
     uint64_t origin = 0;
     uint32_t multiplier = 0;
     int8_t shift = 0;
-    bool stable = false;  // all CPUs read the same TSC
+    bool stable = true;  // all CPUs read the same TSC
     uint64_t frequency = 0;
 
     [[nodiscard]] Nanoseconds nanoseconds_at(uint64_t tsc) const {
@@ -45,7 +45,7 @@ extern ClockScale clock_scale;  // written once at boot
     return scale;
 }
 
-// What guests are told of the clock.
+// What guests are told of the clock, on the calling CPU.
 [[nodiscard]] abi::VcpuTimeInfo clock_parameters();
 // Writes the vCPU's pvclock to its information, and to the area it registered.
 void publish_time(Vcpu& vcpu);

@@ -3,6 +3,7 @@
 #include <torii/abi/mmu.h>
 
 #include "base/once.h"
+#include "core/domain/time.h"
 #include "port/context.h"
 #include "port/guest_memory.h"
 
@@ -34,6 +35,8 @@ void publish_runstate_area(Vcpu& vcpu) {
 
 void vcpu_arrives(Vcpu& vcpu) {
     sched_arrived();
+    if (!clock_scale.stable) [[unlikely]]
+        publish_time(vcpu);  // this CPU's counter may not be that of the last one
     publish_runstate_area(vcpu);
 }
 

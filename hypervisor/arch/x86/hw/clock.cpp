@@ -1,5 +1,6 @@
 #include "arch/x86/hw/clock.h"
 
+#include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/registers.h"
 #include "core/domain/time.h"
 #include "port/machine.h"
@@ -79,7 +80,13 @@ uint64_t wall_clock_seconds() {
 }  // namespace hw
 
 Nanoseconds now() {
-    return clock_scale.nanoseconds_at(hw::read_tsc());
+    uint64_t tsc = hw::read_tsc();
+    if (!clock_scale.stable) [[unlikely]]
+        tsc -= static_cast<uint64_t>(hw::local().tsc_offset);
+    return clock_scale.nanoseconds_at(tsc);
+}
+int64_t timestamp_offset() {
+    return hw::local().tsc_offset;
 }
 
 }  // namespace torii

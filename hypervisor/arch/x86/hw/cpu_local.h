@@ -67,6 +67,7 @@ struct CpuLocal {
     bool reschedule = false;     // seen on the way out of the hypervisor
     bool task_switched = false;  // CR0.TS as it is
     Nanoseconds timer_deadline = kNever;
+    int64_t tsc_offset = 0;  // its time stamp counter minus the boot CPU's; zero where guests can't tell
     std::atomic<uint32_t> heartbeat{0};  // watchdog.h
     TaskState task_state;
     uint64_t nmis = 0;

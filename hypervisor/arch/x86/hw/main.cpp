@@ -129,7 +129,6 @@ extern "C" [[noreturn]] void boot_main() {
     if (speculation.isolate_guests) build_guest_views(kBootCpu);
     acpi_start(boot_information.rsdp);
     start_clock();
-    clock_scale.stable = true;  // one CPU: its TSC agrees with itself
     apic_start();
     boot_cpu.apic_id = apic_id();
     reserve_io_apics();

@@ -14,10 +14,12 @@
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/hw/speculation.h"
 #include "arch/x86/hw/watchdog.h"
+#include "base/clock_offset.h"
 #include "base/log.h"
 #include "core/call/counters.h"
 #include "core/call/platform_hooks.h"
 #include "core/domain/domain.h"
+#include "core/domain/time.h"
 #include "core/memory/heap.h"
 #include "core/sched/scheduler.h"
 #include "port/frames.h"
@@ -58,6 +60,8 @@ constexpr uint32_t kNobody = ~0u;
 constinit std::atomic<uint32_t> stopped_by{kNobody};
 constinit std::atomic<uint32_t> speaker{kNobody};
 
+constinit ClockExchange clock_exchange;
+
 void wait(Nanoseconds duration) {
     const Nanoseconds end = now() + duration;
     while (now() < end)
@@ -97,6 +101,27 @@ void prepare(CpuId cpu, uint32_t apic) {
     const uint64_t stack = area_of(cpu) + TORII_AREA_IDLE_STACK + TORII_STACK_SIZE - sizeof(StackTop);
     *reinterpret_cast<StackTop*>(stack) = {nullptr, &its};
     set_trampoline_word(ap_stack, stack);
+}
+
+// Not before the loads ahead of it, nor after the stores behind it.
+uint64_t read_tsc_in_order() {
+    asm volatile("lfence" : : : "memory");
+    const uint64_t tsc = read_tsc();
+    asm volatile("lfence" : : : "memory");
+    return tsc;
+}
+
+// Whether the new CPU's time stamp counter is that of this one. If it isn't, guests don't rely on it any
+// more.
+void compare_clocks(CpuId cpu) {
+    const ClockOffset offset = clock_exchange.ask(read_tsc_in_order);
+    if (offset.is_none()) return;
+    local_of(cpu).tsc_offset = offset.ticks();
+    clock_scale.stable = false;
+    log(LogLevel::kWarning,
+        "the time stamp counter of CPU {} is {} ticks {} that of CPU 0{}; guests are told so", cpu,
+        static_cast<uint64_t>(offset.ticks() < 0 ? -offset.ticks() : offset.ticks()),
+        offset.ticks() < 0 ? "behind" : "ahead of", offset.is_steady() ? "" : ", and the distance changes");
 }
 
 // Intel SDM vol. 3, section 9.4.4: INIT, then two start-up interrupts.
@@ -155,6 +180,7 @@ void start_other_cpus(uint32_t most) {
             log(LogLevel::kWarning, "the CPU with APIC id {} did not start; no further one is tried", apic);
             break;
         }
+        compare_clocks(cpu);
         running_mask.add(cpu);
         running.store(cpu.raw() + 1, std::memory_order_relaxed);
         sched_cpu_is_up(cpu);
@@ -171,6 +197,7 @@ extern "C" [[noreturn]] void ap_main() {
     if (speculation.isolate_guests) build_guest_views(cpu);
     apic_enable_this_cpu();
     me.alive.store(true, std::memory_order_release);
+    clock_exchange.answer(read_tsc_in_order);
     while (!all_started.load(std::memory_order_acquire))
         serve_while_waiting();
     start_watchdog();

@@ -11,6 +11,9 @@
 
 #include "core/call/wall_clock.h"
 #include "core/console/console.h"
+#include "core/domain/time.h"
+#include "core/domain/vcpu_areas.h"
+#include "fakes/fake_machine.h"
 #include "unit/core/call/call_world.h"
 
 namespace torii::test {
@@ -39,6 +42,26 @@ TEST_F(SmallCallsTest, FeaturesAreThoseThatLinuxInsistsOn) {
     EXPECT_NE(info.submap & (1u << 11), 0u);
     info.submap_idx = 1;
     EXPECT_EQ(version(guest(), VersionOp::kGetFeatures, &info), failure(Errno::kEINVAL));
+}
+
+// The guest's clock has to go on where it was, although the counter below it is another one.
+TEST_F(SmallCallsTest, ClocksFollowTheCounterOfTheCpu) {
+    Vcpu& mover = vcpu(guest());
+    const abi::VcpuTimeInfo& time = mover.events.info.load()->time;
+    fakes::machine().timestamp_offsets[1] = -5000;
+    clock_scale.stable = false;
+    for (const unsigned cpu : {1u, 0u}) {
+        fakes::Machine::set_current(&mover, CpuId(cpu));
+        const uint32_t version = time.version;
+        vcpu_arrives(mover);
+        EXPECT_EQ(time.version, version + 2);
+        EXPECT_EQ(time.tsc_timestamp, clock_scale.origin - (cpu == 1 ? 5000 : 0));
+        EXPECT_EQ(time.flags & abi::kPvclockTscStable, 0);
+    }
+    clock_scale.stable = true;
+    fakes::machine().timestamp_offsets[1] = 0;
+    publish_time(mover);
+    EXPECT_NE(time.flags & abi::kPvclockTscStable, 0);
 }
 
 TEST_F(SmallCallsTest, TextsAreFilledToTheEnd) {
