@@ -26,20 +26,12 @@ DOMAIN = "hypervisor/core/domain/"
 RANDOM_CALLS = "20000"
 THREAD_OPERATIONS = "400000"
 
-# name: (folder of its objects, arguments)
-TESTS = {
-    "page_type_test": ("tests/unit/arch/x86/pv", ()),
-    "core_call_test": ("tests/unit/core/call", ()),
-    "core_grant_test": ("tests/unit/core/grant", ()),
-    "core_grant_calls_test": ("tests/unit/core/grant", ()),
-    "threads_test": ("tests/threads", ()),
-    "core_event_test": ("tests/unit/core/event", ("--gtest_filter=-*Race*",)),
-    "random_calls_test": ("tests/model", ()),
-}
+# What a test is called with, other than nothing.
+ARGUMENTS = {"core_event_test": ("--gtest_filter=-*Race*",)}
 # Which of them look at a folder's code, the quick ones first.
 TESTS_OF = {
     PAGING: ("page_type_test", "core_grant_calls_test", "random_calls_test"),
-    MEMORY: ("page_type_test", "random_calls_test"),
+    MEMORY: ("page_type_test", "core_grant_calls_test", "random_calls_test"),
     GRANT: ("core_grant_test", "core_grant_calls_test", "random_calls_test"),
     EVENT: ("core_event_test", "random_calls_test"),
     CALL: ("core_call_test", "core_grant_calls_test", "random_calls_test"),
@@ -181,8 +173,12 @@ THREAD_FAULTS = {
 def link(build, folder, target, changed, sanitizers):
     """Links a test with the changed object before the libraries, which then don't give theirs; returns the program."""
     objects = []
-    for path, _, names in os.walk(os.path.join(build, TESTS[target][0], "CMakeFiles", target + ".dir")):
-        objects += [os.path.join(path, name) for name in names if name.endswith(".o")]
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        for entry in json.load(file):
+            words = shlex.split(entry["command"])
+            made = os.path.join(entry["directory"], words[words.index("-o") + 1])
+            if f"/{target}.dir/" in made:
+                objects.append(made)
     program = os.path.join(folder, target)
     subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, changed,
                     "-Wl,--start-group", os.path.join(build, "tests/kit/libtorii_test_kit_parts.a"),
@@ -245,7 +241,7 @@ def is_caught(build, folder, made, relative):
     for target in tests:
         program = link(build, folder, target, made, "address,undefined")
         try:
-            ended = subprocess.run([program, *TESTS[target][1]], timeout=120, capture_output=True,
+            ended = subprocess.run([program, *ARGUMENTS.get(target, ())], timeout=120, capture_output=True,
                                    env={**os.environ, "TORII_RANDOM_CALLS": RANDOM_CALLS})
         except subprocess.TimeoutExpired:
             return target + " (no end)"
@@ -262,7 +258,7 @@ def main():
         return
     build = os.path.abspath(sys.argv[1])
     missed = []
-    threads = os.path.exists(os.path.join(build, TESTS["threads_test"][0], "threads_test"))
+    threads = os.path.exists(os.path.join(build, "tests/threads/threads_test"))
     faults, catch = (THREAD_FAULTS, is_caught_by_threads) if threads else (FAULTS, is_caught)
     for name in sys.argv[2:] or faults:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,11 @@
 // The rest of grant_table_op: sizes, versions, transfers, swaps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/domain/domain.h"
 #include "core/memory/allocator.h"
+#include "fakes/fake_tlb.h"
 #include "kit/call_domain.h"
 
 namespace torii::test {
@@ -126,6 +129,23 @@ TEST_F(GrantTableOpTest, TransfersAFrame) {
     EXPECT_EQ(fakes::machine().guest_view(control.mfn(2))[9], 0x77);
     EXPECT_EQ(control.call(GrantTableOp::kTransfer, request), 0);
     EXPECT_EQ(request.status, raw(GrantStatus::kBadPage)) << "no longer its own";
+}
+
+// Not even to be read: what the next owner writes there is its own business.
+TEST_F(GrantTableOpTest, ATransferredFrameIsForgottenByItsFormerOwner) {
+    fakes::Tlb& tlb = fakes::tlb();
+    const auto remembered = [&] {
+        return std::ranges::count(tlb.entries(CpuId(0)), control.mfn(2), &fakes::Translation::mfn);
+    };
+    ASSERT_TRUE(control.write_pte(1, pv::Pte{address_of(control.mfn(2)).raw() | pv::kPtePresent}).ok());
+    ASSERT_TRUE(tlb.touch(CpuId(0), control.id(), control.table(4), CallDomain::va(1)));
+    ASSERT_TRUE(control.write_pte(1, pv::Pte{}).ok());
+    ASSERT_EQ(remembered(), 1) << "nothing asked for a flush yet";
+    guest.grant(kRef, DomId(0), Mfn(0), abi::kGtfAcceptTransfer);
+    abi::GrantTransfer request{control.mfn(2).raw(), 1, 0, kRef, 1, {}};
+    ASSERT_EQ(control.call(GrantTableOp::kTransfer, request), 0);
+    ASSERT_EQ(request.status, 0);
+    EXPECT_EQ(remembered(), 0);
 }
 
 // Whatever else fails, the frame is gone for the caller, as the public header says.
