@@ -73,6 +73,19 @@ uint64_t system_time() {
     }
 }
 
+uint64_t wall_clock() {
+    const abi::SharedInfo& shared = shared_info();
+    std::atomic_ref<const uint32_t> version(shared.wc_version);
+    for (;;) {
+        const uint32_t before = version.load(std::memory_order_acquire);
+        const uint64_t seconds = uint64_t{shared.wc_sec_hi} << 32 | shared.wc_sec;
+        const uint64_t at_zero = seconds * 1'000'000'000 + shared.wc_nsec;
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if ((before & 1) == 0 && version.load(std::memory_order_relaxed) == before)
+            return at_zero + system_time();
+    }
+}
+
 void shutdown(abi::ShutdownReason reason) {
     abi::SchedShutdown argument{static_cast<uint32_t>(reason)};
     for (;;) {

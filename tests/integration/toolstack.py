@@ -27,6 +27,7 @@ PROGRAMS = {
     "xenstore_load": "tests/integration/programs/xenstore_load.c",
     "hold": "tests/integration/programs/hold.c",
     "stalls": "tests/integration/programs/stalls.c",
+    "clock_order": "tests/integration/programs/clock_order.c",
 }
 # Small guests that the build makes, by the names that they have in dom0.
 NEIGHBOUR = "/var/lib/torii/images/neighbour.elf"

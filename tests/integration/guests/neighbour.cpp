@@ -10,6 +10,7 @@
 //   look             mapped page and bound port                  look PATTERN PORT-STATUS done
 //   unmap            gives the mapping up                        unmap STATUS done
 //   owns FRAME       is it ours by now, and what is in it?       owns OURS NON-ZERO-WORDS done
+//   clock            wall clock and time stamp counter           clock NANOSECONDS TSC done
 //   garbage console|xenstore      an index that makes no sense
 
 #include <torii/abi/io/console.h>
@@ -167,6 +168,9 @@ void obey(Order order) {
         print("unmap {} done\n", unmap_grant(g_mapping));
     } else if (verb == "owns") {
         owns(order.number());
+    } else if (verb == "clock") {
+        const uint64_t now = wall_clock();
+        print("clock {} {} done\n", now, __builtin_ia32_rdtsc());
     } else if (verb == "garbage") {
         make_garbage(order.word());
     } else {

@@ -32,6 +32,8 @@ std::string_view option(std::string_view name);
 
 // Nanoseconds since the hypervisor started, by the pvclock.
 uint64_t system_time();
+// Nanoseconds since 1970, by the wall clock that the control domain sets.
+uint64_t wall_clock();
 
 [[noreturn]] void shutdown(abi::ShutdownReason reason);
 
