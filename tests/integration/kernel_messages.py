@@ -1,4 +1,4 @@
-"""Compares a kernel's messages with those of the same kernel under Xen 4.17."""
+"""Compares a kernel's messages with those of the same kernel under Xen 4.17, and finds those that no load may bring about."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,9 @@ DEVICE_INTERRUPT_LINES = (
     r"hpet_acpi_add: no address or irqs in _CRS",
     r"xen:events: Failed to obtain physical IRQ \d+",
 )
+# What a kernel says of its own faults, of CPUs that stood still, of tasks that did not go on, and of memory that ran out.
+COMPLAINT = re.compile(r"BUG:|WARNING:|Call Trace|Oops|rcu.*(?:stall|starved)|soft lockup|blocked for more than|page allocation failure|"
+                       r"Out of memory|oom-kill|Killed process")
 _RULES = (
     (re.compile(r"^<(\d)>\[ *\d+\.\d+\] "), r"<\1> "),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
@@ -23,6 +26,11 @@ def normalise(line):
     for pattern, replacement in _RULES:
         line = pattern.sub(replacement, line)
     return line.rstrip()
+
+
+def complaints(text):
+    """The lines of a kernel's messages that are complaints."""
+    return [line for line in text.splitlines() if COMPLAINT.search(line)]
 
 
 def reference_path(kernel, role, cpu):

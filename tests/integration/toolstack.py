@@ -44,6 +44,7 @@ class Toolstack:
 
     name = "?"
     list_command = "?"
+    guest_log = "?"  # of a guest's console, in dom0
 
     def __init__(self, machine):
         self.machine = machine
@@ -54,9 +55,10 @@ class Toolstack:
         self.machine.expect(r"dom0:~# ", time_limit=120, fail_on=BAD_SIGNS)
         self.shell.begin()
 
-    def create(self, name, description=None, arguments="", memory=None):
+    def create(self, name, description=None, arguments="", memory=None, vcpus=None):
         """Start a guest from the description of that name, with the kernel as the distribution packs it; from another's, for
-        tests of which the kernel is not the point, with that kernel unpacked already. `memory` in MiB in place of what it says."""
+        tests of which the kernel is not the point, with that kernel unpacked already. `memory` in MiB and `vcpus` in place of what it
+        says."""
         raise NotImplementedError
 
     def names(self):
@@ -107,10 +109,12 @@ class ToriiToolstack(Toolstack):
     """toriid and torii."""
 
     name = "torii"
+    guest_log = "/var/log/torii/{}.log"
 
-    def create(self, name, description=None, arguments="", memory=None):
+    def create(self, name, description=None, arguments="", memory=None, vcpus=None):
         extra = f" --cmdline 'console=hvc0 quiet {arguments}'" if arguments else ""
         extra += f" --memory {memory}M" if memory else ""
+        extra += f" --vcpus {vcpus}" if vcpus else ""
         extra += f" --kernel {unpacked(description)}" if description else ""
         self.shell.run(f"torii create /etc/torii/guests/{description or name}.toml --name {name}{extra}", GUEST_DEADLINE)
 
@@ -133,10 +137,12 @@ class XenToolstack(Toolstack):
     """Xen's own daemons and xl."""
 
     name = "xen"
+    guest_log = "/var/log/xen/guest-{}.log"
 
-    def create(self, name, description=None, arguments="", memory=None):
+    def create(self, name, description=None, arguments="", memory=None, vcpus=None):
         extra = f" 'extra=\"console=hvc0 quiet {arguments}\"'" if arguments else ""
         extra += f" 'memory={memory}'" if memory else ""
+        extra += f" 'vcpus={vcpus}'" if vcpus else ""
         self.shell.run(f"xl create /var/lib/guests/{description or name}.cfg 'name=\"{name}\"'{extra}", GUEST_DEADLINE)
 
     def names(self):
@@ -163,9 +169,9 @@ def compile_programs():
     return {name: folder / name for name in PROGRAMS}
 
 
-def dom0_image(side, name, kernel, guest_kernels, binaries):
-    """dom0's image for a test, with the in-guest programs and whatever else the test puts into its folder."""
-    programs = compile_programs()
+def dom0_image(side, name, kernel, guest_kernels, binaries, programs):
+    """dom0's image for a test, with the in-guest programs, those of the test, and small guests."""
+    programs = compile_programs() | (programs or {})
     if side == "xen":
         archive = peer.archive(kernel, guest_kernels, programs)
     else:
@@ -182,11 +188,12 @@ def dom0_image(side, name, kernel, guest_kernels, binaries):
 
 
 def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", cpus=1, memory="2048", dom0_memory="768M", time_limit=300,
-         hypervisor_arguments="", hypervisor=None, binaries=BUILD):
-    """A machine (not yet started) and the class that drives it. `side` is one of SIDES; `guests` are kernels' names."""
+         hypervisor_arguments="", hypervisor=None, binaries=BUILD, programs=None):
+    """A machine (not yet started) and the class that drives it. `side` is one of SIDES; `guests` are kernels' names; `programs` (see
+    image/parts.py) are put into dom0 and guests."""
     with only_one("images"):
         kernel = fetch(dom0)
-        image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries)
+        image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries, programs)
         hypervisor = hypervisor or (BUILD / "torii.elf" if side == "torii" else peer.hypervisor())
     configuration = Configuration(
         hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments="console=hvc0 quiet", cpu=cpu, cpus=cpus, memory=memory,

@@ -11,14 +11,14 @@ import argparse
 import sys
 
 from findings import run_machine
-from toolstack import boot, unpacked
+from kernel_messages import complaints
+from toolstack import boot
 
 GUEST = "v1"
 VCPUS = 4
 # udev's part: what the kernel makes present, somebody must switch on.
 FOLLOWER = ("{ (while :; do for one in /sys/devices/system/cpu/cpu[1-9]*/online; do "
             "[ \"$(cat $one 2>/dev/null)\" = 0 ] && echo 1 >$one 2>/dev/null; done; usleep 200000; done) >/dev/null 2>&1 & }")
-COMPLAINTS = "BUG:|WARNING:|Call Trace|rcu.*stall|soft lockup|Oops"
 LOAD = "for number in $(seq 4); do (while :; do :; done) & done"
 # What a refusal must say, by the words that ask for it.
 REFUSALS = (
@@ -33,9 +33,7 @@ REFUSALS = (
 
 def create(toolstack):
     """The guest, with somebody in it who switches vCPUs on."""
-    toolstack.shell.run(
-        f"torii create /etc/torii/guests/debian-6.1.toml --name {GUEST} --kernel {unpacked('debian-6.1')} "
-        f"--vcpus {VCPUS} --max-vcpus {VCPUS} --memory 192M", 90)
+    toolstack.create(GUEST, description="debian-6.1", memory=192, vcpus=VCPUS)
     with toolstack.console(GUEST) as guest:
         guest.run(FOLLOWER)
 
@@ -96,8 +94,8 @@ def check_under_load(findings, toolstack, changes):
     wanted = online(toolstack)
     findings.check(nproc(toolstack) == wanted, f"afterwards both sides count {wanted}")
     with toolstack.console(GUEST) as guest:
-        complaints = guest.run(f"dmesg | grep -E '{COMPLAINTS}' || true").strip().splitlines()
-    findings.check(not complaints, f"its kernel complained {len(complaints)} times {complaints[:3]}")
+        complained = complaints(guest.text("dmesg"))
+    findings.check(not complained, f"its kernel complained {len(complained)} times {complained[:3]}")
 
 
 def parse(arguments):

@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import gzip
 import itertools
 import json
 import re
 import time
+import zlib
 
 from emulator.qemu import MachineFailure
 
@@ -58,15 +60,23 @@ class Shell:
         return output
 
     def answer(self, command, time_limit=60):
-        """What a command that only asks says in JSON. Kernel and hypervisor write to the same serial line, at any time: so the answer
-        comes in one word, and is asked for again when something got into that."""
-        text = ""
+        """What a command that only asks says in JSON."""
+        text = self.text(command, time_limit)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise MachineFailure(f"In {self.what}, `{command}` answered no JSON: {text.strip()}") from error
+
+    def text(self, command, time_limit=60):
+        """What a command that only asks says. Kernel and hypervisor write to the same serial line, at any time: so the answer comes in
+        one word with a checksum, and is asked for again when something got into that."""
+        said = ""
         for _ in range(3):
-            text = self.run(f"{command} | base64 -w 0; echo", time_limit)
-            for word in text.split():
-                with contextlib.suppress(ValueError):
-                    return json.loads(base64.b64decode(word, validate=True))
-        raise MachineFailure(f"In {self.what}, `{command}` answered nothing that can be read: {text.strip()}")
+            said = self.run(f"{command} | gzip | base64 -w 0; echo", time_limit)
+            for word in said.split():
+                with contextlib.suppress(ValueError, OSError, EOFError, zlib.error):
+                    return gzip.decompress(base64.b64decode(word, validate=True)).decode(errors="replace")
+        raise MachineFailure(f"In {self.what}, `{command}` answered nothing that can be read: {said.strip()[-2000:]}")
 
     @contextlib.contextmanager
     def console(self, command, name, time_limit=60):
@@ -75,8 +85,16 @@ class Shell:
         guest = Shell(self.machine, name)
         guest.begin(time_limit)
         yield guest
-        # Alone: a client may look for it only as a whole piece of input.
-        time.sleep(0.3)
-        self.machine.send(LEAVE_CONSOLE)
-        time.sleep(0.3)
+        self.leave_console()
+
+    def leave_console(self):
+        """Be in this shell again. What is typed before its prompt is there may go to the guest, or get lost when the client gives the
+        terminal back."""
+        for _ in range(3):
+            # Alone: a client may look for it only as a whole piece of input.
+            time.sleep(0.3)
+            self.machine.send(LEAVE_CONSOLE)
+            with contextlib.suppress(MachineFailure):
+                self.machine.expect("@ready@ ", time_limit=10)
+                break
         self.begin()

@@ -30,7 +30,7 @@ command-line = "console=hvc0 quiet"
 
 
 def guest_archive(kernel, programs=None):
-    """The guest's initramfs: busybox, frontends, the stock xenstore clients, a shell on hvc0; `programs` (name to path) too."""
+    """The guest's initramfs: busybox, frontends, the stock xenstore clients, a shell on hvc0; `programs` too (see parts)."""
     archive = parts.base_archive()
     parts.add_programs(archive, programs)
     parts.add_modules(archive, kernel, GUEST_MODULES)
@@ -55,7 +55,7 @@ def add_guest(archive, name, kernel, programs=None):
 
 def dom0_archive(kernel, guests, binaries, programs=None):
     """dom0's initramfs: busybox, modules, toriid and its init, torii, and guests (name to kernel) ready to be created.
-    `programs` (name to path) go into it and into the guests'."""
+    `programs` (see parts.add_programs) go into it and into the guests'."""
     archive = parts.base_archive()
     parts.add_programs(archive, programs)
     parts.add_modules(archive, kernel, DOM0_MODULES)

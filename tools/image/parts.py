@@ -56,16 +56,28 @@ def add_program(archive, target, source, search=()):
         archive.add_copy(LOADER, LOADER, 0o755)
 
 
+def packaged_program(path, packages):
+    """A program of the first of `packages`, all of which are fetched into the cache, as add_programs takes it."""
+    folders = [package_folder(package) for package in packages]
+    return folders[0] / path, library_folders(folders)
+
+
+def library_folders(folders):
+    """Where unpacked packages have their shared libraries."""
+    return [path for folder in folders for path in (folder / "usr" / LIBRARIES, folder / LIBRARIES) if path.is_dir()]
+
+
 def add_programs(archive, programs):
-    """Add programs that need no library, by their names."""
-    for name, path in (programs or {}).items():
-        archive.add_copy(f"usr/bin/{name}", path, 0o755)
+    """Add programs by their names: each a path, or that and the folders with the libraries it needs."""
+    for name, program in (programs or {}).items():
+        source, search = program if isinstance(program, tuple) else (program, ())
+        add_program(archive, f"usr/bin/{name}", source, search)
 
 
 def add_xenstore_clients(archive):
     """Add Debian's xenstore-* programs."""
     folders = [package_folder(package) for package in XENSTORE_PACKAGES]
-    search = [folder / "usr" / LIBRARIES for folder in folders]
+    search = library_folders(folders)
     for name in XENSTORE_CLIENTS:
         source = (folders[0] / "usr/bin" / name)
         add_program(archive, f"usr/bin/{name}", source.resolve(), search)

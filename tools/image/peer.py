@@ -27,16 +27,14 @@ def hypervisor():
 
 
 def archive(kernel, guest_kernels, programs=None):
-    """dom0's initramfs with Xen's tools, and for each guest kernel /var/lib/guests/NAME.cfg for `xl create`. `programs` (name
-    to path) go into it and into the guests'."""
+    """dom0's initramfs with Xen's tools, and for each guest kernel /var/lib/guests/NAME.cfg for `xl create`. `programs` (see
+    parts.add_programs) go into it and into the guests'."""
     image = parts.base_archive()
     parts.add_programs(image, programs)
     parts.add_modules(image, kernel, DOM0_MODULES)
     parts.add_xenstore_clients(image)
     folders = [package_folder(package) for package in PACKAGES]
-    search = [path for folder in folders
-              for path in (folder / "usr" / parts.LIBRARIES, folder / parts.LIBRARIES, folder / "usr/lib/xen-4.17" / parts.LIBRARIES)
-              if path.is_dir()]
+    search = [*parts.library_folders(folders), folders[0] / "usr/lib/xen-4.17" / parts.LIBRARIES]
     for name in XEN_TOOLS:
         parts.add_program(image, f"usr/lib/xen-4.17/bin/{name}", folders[0] / "usr/lib/xen-4.17/bin" / name, search)
     # Loaded by pthread_cancel when it is first used, so ldd does not see it.

@@ -27,7 +27,9 @@ void Watchdog::look(Timer& timer) {
     me.heartbeat.fetch_add(1, std::memory_order_relaxed);
     const CpuId next((me.id.raw() + 1) % cpu_count());
     const uint32_t heartbeat = local_of(next).heartbeat.load(std::memory_order_relaxed);
-    dog.unmoved_for = heartbeat == dog.seen ? dog.unmoved_for + 1 : 0;
+    // 0: it has no watchdog yet. The boot CPU gets its own when it has built dom0, which may take it longer
+    // than the limit.
+    dog.unmoved_for = heartbeat != 0 && heartbeat == dog.seen ? dog.unmoved_for + 1 : 0;
     dog.seen = heartbeat;
     if (dog.unmoved_for > options.watchdog_seconds) {
         // It may hold the lock of the log.
