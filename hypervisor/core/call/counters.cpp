@@ -3,23 +3,54 @@
 #include "port/machine.h"
 
 namespace torii {
-CpuCounters total_counters() {
-    CpuCounters total{};
+namespace {
+
+// What the sums were at the last reset: a CPU's counters are never written by another. Two resets at once mix
+// two moments that lie beside each other.
+constinit CounterTotals at_reset{};
+
+template <size_t kCount>
+void add(uint64_t (&totals)[kCount], const Counter (&counters)[kCount]) {
+    for (size_t i = 0; i < kCount; ++i)
+        totals[i] += counters[i].read();
+}
+template <size_t kCount>
+void subtract(uint64_t (&totals)[kCount], const uint64_t (&base)[kCount]) {
+    for (size_t i = 0; i < kCount; ++i)
+        totals[i] -= read_once(base[i]);
+}
+template <size_t kCount>
+void keep(uint64_t (&base)[kCount], const uint64_t (&totals)[kCount]) {
+    for (size_t i = 0; i < kCount; ++i)
+        write_once(base[i], totals[i]);
+}
+
+CounterTotals totals_since_boot() {
+    CounterTotals totals{};
     for (unsigned id = 0; id < cpu_count(); ++id) {
         const CpuCounters& cpu = counters_of(CpuId(id));
-        for (unsigned i = 0; i < kCountedHypercalls; ++i)
-            total.hypercalls[i] += cpu.hypercalls[i];
-        for (unsigned i = 0; i < kCountedTraps; ++i)
-            total.traps[i] += cpu.traps[i];
-        for (unsigned i = 0; i < kEventKinds; ++i)
-            total.events[i] += cpu.events[i];
+        add(totals.hypercalls, cpu.hypercalls);
+        add(totals.traps, cpu.traps);
+        add(totals.events, cpu.events);
     }
-    return total;
+    return totals;
+}
+
+}  // namespace
+
+CounterTotals total_counters() {
+    CounterTotals totals = totals_since_boot();
+    subtract(totals.hypercalls, at_reset.hypercalls);
+    subtract(totals.traps, at_reset.traps);
+    subtract(totals.events, at_reset.events);
+    return totals;
 }
 
 void reset_counters() {
-    for (unsigned id = 0; id < cpu_count(); ++id)
-        counters_of(CpuId(id)) = CpuCounters{};
+    const CounterTotals totals = totals_since_boot();
+    keep(at_reset.hypercalls, totals.hypercalls);
+    keep(at_reset.traps, totals.traps);
+    keep(at_reset.events, totals.events);
 }
 
 const char* name_of(EventKind kind) {

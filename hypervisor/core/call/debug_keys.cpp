@@ -28,7 +28,7 @@ void show_memory() {
 }
 
 void show_counters() {
-    const CpuCounters totals = total_counters();
+    const CounterTotals totals = total_counters();
     for (unsigned i = 0; i < kCountedHypercalls; ++i) {
         if (totals.hypercalls[i] != 0)
             log(LogLevel::kInfo, "{}: {}", hypercall_table[i].name, totals.hypercalls[i]);

@@ -99,6 +99,8 @@ CallResult set_extended_context(DomctlCall& call) {
     if (!pv::is_canonical(wish.syscall32_callback_eip) || !pv::is_canonical(wish.sysenter_callback_eip))
         return Errno::kEINVAL;
     const LockGuard guard(call.domain.control_lock);
+    const PausedDomain paused(call.domain);
+    if (!paused.settled()) return Errno::kERESTART;
     vcpu->pv.syscall32_callback = wish.syscall32_callback_eip;
     vcpu->pv.syscall32_masks_events = wish.syscall32_disables_events != 0;
     vcpu->pv.sysenter_callback = wish.sysenter_callback_eip;
@@ -107,8 +109,12 @@ CallResult set_extended_context(DomctlCall& call) {
 }
 
 CallResult get_extended_context(DomctlCall& call) {
+    TRY(call.not_self());
     const uint32_t number = call.request.u.ext_vcpucontext.vcpu;
     const Vcpu* const vcpu = TRY(call.vcpu(number));
+    const LockGuard guard(call.domain.control_lock);
+    const PausedDomain paused(call.domain);
+    if (!paused.settled()) return Errno::kERESTART;
     auto& answer = call.request.u.ext_vcpucontext;
     answer = abi::DomctlExtVcpucontext{};
     answer.vcpu = number;

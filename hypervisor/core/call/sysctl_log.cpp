@@ -25,7 +25,7 @@ size_t name_counter(uint32_t index, std::span<char> name) {
     return format_to(name, "{}", name_of(static_cast<EventKind>(index - kCountedTraps)));
 }
 
-uint32_t value_of(const CpuCounters& totals, uint32_t index) {
+uint32_t value_of(const CounterTotals& totals, uint32_t index) {
     if (index < abi::kHypercallCount) return static_cast<uint32_t>(totals.hypercalls[index]);
     index -= abi::kHypercallCount;
     if (index < kCountedTraps) return static_cast<uint32_t>(totals.traps[index]);
@@ -43,7 +43,7 @@ Result<> write_descriptions(const GuestArray<SysctlPerfcDescription>& places) {
 }
 
 Result<> write_values(const GuestArray<uint32_t>& places) {
-    const CpuCounters totals = total_counters();
+    const CounterTotals totals = total_counters();
     for (uint32_t i = 0; i < kCounters; ++i)
         TRY(places.write(i, value_of(totals, i)));
     return {};

@@ -102,9 +102,17 @@ void RandomWorld::ask_about_domains() {
     abi::Domctl request = domctl_request(DomctlCommand::kGetdomaininfo, id);
     std::array<uint64_t, 8> frames{};
     static thread_local abi::VcpuGuestContext context;
-    switch (pick(5)) {
+    switch (pick(6)) {
         case 0:
             (void)domctl("getdomaininfo", request);
+            return;
+        case 4:
+            request.cmd = static_cast<uint32_t>(chance(50) ? DomctlCommand::kGetExtVcpucontext
+                                                           : DomctlCommand::kSetExtVcpucontext);
+            request.u.ext_vcpucontext.vcpu = pick(2);
+            request.u.ext_vcpucontext.size = sizeof(request.u.ext_vcpucontext);
+            request.u.ext_vcpucontext.sysenter_callback_eip = CallDomain::kVirtualBase;
+            (void)domctl("ext_vcpucontext", request);
             return;
         case 1:
             request.cmd = static_cast<uint32_t>(DomctlCommand::kGetpageframeinfo3);
@@ -136,11 +144,19 @@ void RandomWorld::control_machine() {
             static thread_local std::array<abi::DomctlGetdomaininfo, 4> infos;
             auto request = with_command<abi::Sysctl>(
                 one_of({abi::SysctlCommand::kPhysinfo, abi::SysctlCommand::kGetdomaininfolist,
-                        abi::SysctlCommand::kSchedId, abi::SysctlCommand::kAvailheap}),
+                        abi::SysctlCommand::kSchedId, abi::SysctlCommand::kAvailheap,
+                        abi::SysctlCommand::kPerfcOp}),
                 abi::kSysctlInterfaceVersion);
             if (request.cmd == static_cast<uint32_t>(abi::SysctlCommand::kGetdomaininfolist)) {
                 request.u.getdomaininfolist.max_domains = infos.size();
                 request.u.getdomaininfolist.buffer = {address(infos)};
+            }
+            static thread_local std::array<uint32_t, 256> values;
+            if (request.cmd == static_cast<uint32_t>(abi::SysctlCommand::kPerfcOp)) {
+                request.u.perfc_op.cmd = static_cast<uint32_t>(chance(80) ? abi::PerfCounterOp::kQuery
+                                                                          : abi::PerfCounterOp::kReset);
+                request.u.perfc_op.nr_vals = values.size();
+                request.u.perfc_op.val.address = address(values);
             }
             (void)call(by, "sysctl", Number::kSysctl, {address(request)});
             return;
