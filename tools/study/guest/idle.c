@@ -1,5 +1,5 @@
-// idle SECONDS: sleeps, between two instructions that do nothing and that the plugin (plugin/count.c) knows. One
-// program, so that the beginning and the end of others are not counted.
+// idle SECONDS: sleeps, between two instructions that do nothing and that the plugin (plugin/count.c) knows.
+// One program, so that the beginning and the end of others are not counted.
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -1,5 +1,5 @@
-// Two small domains that measure what it costs to go from one to the other, to sleep and to be woken. The same
-// program for both; the command line tells them apart:
+// Two small domains that measure what it costs to go from one to the other, to sleep and to be woken. The
+// same program for both; the command line tells them apart:
 //
 //   role=leader peer=2      measures, and prints its rows on its console when all is over
 //   role=partner peer=1     does what the shared page says
@@ -121,8 +121,8 @@ void print_rows() {
 
 // --- between the two domains
 
-// Each yield of the leader should be one of the partner's too, which makes two switches. A batch in which it was
-// not, because the control domain ran meanwhile, is done again.
+// Each yield of the leader should be one of the partner's too, which makes two switches. A batch in which it
+// was not, because the control domain ran meanwhile, is done again.
 uint64_t yield_in_turn(uint64_t operations) {
     const uint64_t turns = operations / 2;
     uint64_t led = 0;
@@ -197,7 +197,8 @@ uint64_t lateness(uint64_t operations) {
     return sum;
 }
 
-// --- between the two vCPUs of one domain: the second sleeps in SCHEDOP_poll, since the kit's upcall is for one
+// --- between the two vCPUs of one domain: the second sleeps in SCHEDOP_poll, since the kit's upcall is for
+// one
 
 RawPort g_to_second;
 RawPort g_to_first;
