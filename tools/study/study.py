@@ -39,7 +39,7 @@ RUNS = {
     "pair": ("elf", "pair", 2048, ""),
     "idle": ("elf", "idle", 2560, "kernel=vmlinux"),
 }
-TIME_LIMIT = 2400
+TIME_LIMIT = 900
 
 
 def compile_programs():
