@@ -1,6 +1,6 @@
 """Measures Torii beside Xen 4.17 on the same emulated machine, and writes docs/benchmarks.md.
 
-    ./tools/study/benchmarks                     all runs, then the tables (about 20 minutes)
+    ./tools/study/benchmarks                     all runs, then the tables (about 25 minutes)
     ./tools/study/benchmarks --runs xen-dom0 torii-dom0      some runs again, then the tables
     ./tools/study/benchmarks --runs              no run: the tables from what is in build/study
 
@@ -22,7 +22,10 @@ from study import tables
 GUEST = TOOLS / "study" / "guest"
 OUTPUT = BUILD / "study"
 PROGRAMS = {"bench": ("-O2", "bench.c"), "hypercalls": ("-O2", "hypercalls.c"), "mark": ("-O2", "mark.c"),
-            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S")}
+            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c")}
+# QEMU's plugin that counts, for the runs whose counting the time stamp counter can't do.
+PLUGIN = OUTPUT / "count.so"
+COUNTED_RUNS = ("idle",)
 SIDES = ("xen", "torii")
 # Name of a run without its side: kernel of dom0 ("image" as Debian ships it, "elf" unpacked), what dom0 does, memory in MiB,
 # and the guest's kernel and words.
@@ -33,21 +36,25 @@ RUNS = {
     "create-image": ("image", "guest", 2048, "kernel=vmlinuz guest=none"),
     "memory-1024": ("elf", "tools", 1024, ""),
     "memory-4096": ("elf", "tools", 4096, ""),
+    "pair": ("elf", "pair", 2048, ""),
+    "idle": ("elf", "idle", 2560, "kernel=vmlinux"),
 }
 TIME_LIMIT = 900
 
 
 def compile_programs():
-    """The in-guest programs, static."""
+    """The in-guest programs, static; the small guest, by the build that has made Torii; QEMU's plugin."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for name, (mode, source) in PROGRAMS.items():
         run(["gcc", mode, "-static", "-o", OUTPUT / name, GUEST / source], quiet=True)
+    run(["gcc", "-O2", "-shared", "-fPIC", "-o", PLUGIN, TOOLS / "study" / "plugin" / "count.c"], quiet=True)
     run(["gcc", "-O2", "-static", "-o", OUTPUT / "credit-random-pool", TOOLS / "image/peer/credit_random_pool.c"], quiet=True)
+    run(["cmake", "--build", BUILD, "--target", "pair"], quiet=True)
 
 
 def add_programs(archive):
     """Put the programs where bench expects them."""
-    for name in ("bench", "hypercalls", "mark", "credit-random-pool"):
+    for name in ("bench", "hypercalls", "mark", "idle", "credit-random-pool"):
         archive.add_copy(f"usr/bin/{name}", OUTPUT / name, 0o755)
     for name in ("nop", "true"):
         archive.add_copy(f"bench/{name}", OUTPUT / name, 0o755)
@@ -68,6 +75,7 @@ def build_images(kernel, sides):
         archive.add_copy("etc/study-toolstack", GUEST / f"toolstack-{side}", 0o644)
         archive.add_copy("study/vmlinux", vmlinux, 0o644)
         archive.add_copy("study/vmlinuz", kernel.image, 0o644)
+        archive.add_copy("study/pair.elf", BUILD / "guests" / "pair.elf", 0o644)
         archive.add_copy("study/initrd.cpio", OUTPUT / "guest.cpio", 0o644)
         archive.write(OUTPUT / f"dom0-{side}.cpio")
 
@@ -83,7 +91,8 @@ def configuration(name, kernel, hypervisors):
         hypervisor=hypervisors[side], hypervisor_arguments="console=com1 com1=115200 dom0_mem=768M,max:768M",
         kernel=OUTPUT / "vmlinux" if form == "elf" else kernel.image,
         kernel_arguments=f"console=hvc0 panic=-1 quiet study={work} {guest}".strip(),
-        initrd=OUTPUT / f"dom0-{side}.cpio", memory=str(memory), icount=True)
+        initrd=OUTPUT / f"dom0-{side}.cpio", memory=str(memory), icount=True,
+        extra=["-plugin", PLUGIN] if what in COUNTED_RUNS else [])
 
 
 def measure(name, kernel, hypervisors):

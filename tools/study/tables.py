@@ -30,6 +30,8 @@ class Run:
         self.bench = {name_: float(best) for name_, best in re.findall(r"BENCH \S+ (\S+) min=([\d.]+)", text)}
         self.calls = {name_: (int(code), float(net)) for name_, code, net in
                       re.findall(r"HC \S+ (\S+) rc=(-?\d+) min=[\d.]+ med=[\d.]+ net=(-?[\d.]+)", text)}
+        self.counters = {name_: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", rest)}
+                         for name_, rest in re.findall(r"COUNTERS (\w+)(.*)", text)}
 
     def between(self, first, last, key="tsc"):
         """Ticks (or another counter) between two marks, in millions; None where one is missing."""
@@ -37,6 +39,14 @@ class Run:
             return (self.marks[last][key] - (self.marks[first][key] if first else 0)) / 1e6
         except KeyError:
             return None
+
+    def idle_rate(self, *names):
+        """How much the plugin's counters of these names, added up, grow in a second of the idle time."""
+        seconds = self.between("idle-start", "idle-end")
+        if not seconds or not {"start", "end"} <= self.counters.keys():
+            return None
+        # A tick is a nanosecond, busy or idle.
+        return sum(self.counters["end"][name] - self.counters["start"][name] for name in names) * 1000 / seconds
 
     def pages_kept(self):
         """Pages that neither dom0 nor anyone else can have: the hypervisor's."""
@@ -66,9 +76,9 @@ class Document:
         self.lines = []
         self.above = []
 
-    def table(self, title, heads, rows, digits=0):
+    def table(self, title, heads, rows, digits=0, text=""):
         """`rows`: (name, other figures..., Xen's, Torii's)."""
-        self.lines += [f"## {title}", "", "| | " + " | ".join([*heads, "Xen 4.17", "Torii", "Torii / Xen"]) + " |",
+        self.lines += [f"## {title}", "", *([text, ""] if text else []), "| | " + " | ".join([*heads, "Xen 4.17", "Torii", "Torii / Xen"]) + " |",
                        "|---" * (len(heads) + 4) + "|"]
         for name, *others, xen, torii in rows:
             figures = " | ".join(cell(value, digits) for value in (*others, xen, torii))
@@ -100,9 +110,26 @@ def boot_rows(xen, torii):
             yield (f"{name} ({form})", xen[suffix].between(first, last, key), torii[suffix].between(first, last, key))
 
 
+PAIR_TEXT = """\
+Two small guests of the same program (tools/study/guest/pair.cpp), or two vCPUs of one of them (`ipi_round_trip`), on one
+processor. `block_wake`: a timer is set, the vCPU blocks and is woken, without the time asleep. `timer_slack`: nanoseconds by
+which a vCPU runs late that sleeps until a timer of 1 ms, or of 100 us; an instruction takes one."""
+
+IDLE_TEXT = """\
+dom0 with its tools, and eight guests of 128 MiB with the same kernel whose first program sleeps: counted for 60 s by a plugin
+of QEMU (tools/study/plugin/count.c). A wake-up is an executed `hlt`."""
+
+
+def idle_rows(xen, torii):
+    """What an idle machine does in a second."""
+    for name, counters in (("instructions", ("hypervisor", "kernel", "user")), ("of which the hypervisor's", ("hypervisor",)),
+                           ("of which the kernels'", ("kernel",)), ("of which programs'", ("user",)), ("wake-ups", ("halts",))):
+        yield name, xen.idle_rate(*counters), torii.idle_rate(*counters)
+
+
 def document(folder, release):
     """The whole document."""
-    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096")
+    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle")
     xen = {name: Run(folder, f"xen-{name}") for name in names}
     torii = {name: Run(folder, f"torii-{name}") for name in names}
     bare = Run(folder, "bare")
@@ -120,6 +147,10 @@ def document(folder, release):
     if different:
         result.lines += ["Results that differ: " + ", ".join(
             f"{key} ({xen['dom0'].calls[key][0]} under Xen, {torii['dom0'].calls[key][0]} under Torii)" for key in different), ""]
+    result.table("Two domains, instructions per operation", [],
+                 [(key, xen["pair"].bench.get(key), torii["pair"].bench.get(key)) for key in xen["pair"].bench or torii["pair"].bench],
+                 text=PAIR_TEXT)
+    result.table("Idle, eight guests, per second", [], idle_rows(xen["idle"], torii["idle"]), text=IDLE_TEXT, digits=1)
     result.table("Memory kept from dom0 and guests, pages of 4 KiB", [],
                  [(f"machine of {memory} MiB", xen[name].pages_kept(), torii[name].pages_kept())
                   for memory, name in ((1024, "memory-1024"), (2048, "create"), (4096, "memory-4096"))])

@@ -21,13 +21,15 @@ class Allocator {
 public:
     constexpr Allocator() = default;
 
-    void add_block(Mfn first, unsigned order, bool dirty) {
+    // `stays_clean`: it has just been scrubbed, which would be lost in a merger with a dirty one.
+    void add_block(Mfn first, unsigned order, bool dirty, bool stays_clean = false) {
         const Zone zone = zone_of(first);
         change_free(uint64_t{1} << order);
         // Merge with the buddy as long as there is one; the merged block is dirty if either half is.
         while (order < kMaxOrder) {
             const Mfn buddy(first.raw() ^ (uint64_t{1} << order));
             if (!is_free_block(buddy, order) || zone_of(buddy) != zone) break;
+            if (stays_clean && is_dirty(buddy)) break;
             dirty = dirty || is_dirty(buddy);
             unlink(buddy, order);
             if (buddy < first) first = buddy;
@@ -161,7 +163,7 @@ bool Allocator::scrub_some(uint64_t most_frames) {
             for (uint64_t i = 0; i < (uint64_t{1} << piece); ++i)
                 zero_frame(block + i);
             change_free(-(uint64_t{1} << piece));
-            add_block(block, piece, false);
+            add_block(block, piece, false, true);
             return true;
         }
     }
