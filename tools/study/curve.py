@@ -7,6 +7,12 @@ from study.notes import CURVE_NOTES
 
 CPUS = (1, 2, 4, 8)
 SHARED_CPUS = 4
+# The regions of the hypervisor's address space (arch/x86/hw/layout.h), for lines of no variable.
+REGIONS = ((0xffff830000000000, "allocated memory"), (0xffff82d080000000, "image"), (0xffff818000000000, "permanent mappings"),
+           (0xffff810000000000, "per-CPU area"), (0xffff80c000000000, "frame table"), (0, "M2P"))
+LINE = 64
+# Of 5,000 turns in a stretch.
+FEWEST_MOVES = 100
 SYMBOLS = "torii-shared.symbols"
 
 TEXT = """\
@@ -18,9 +24,9 @@ for another on eight CPUs (executed `pause`), in a million operations: turns end
 lock that two want is found taken."""
 
 SHARED_TEXT = """\
-An instruction count does not show that CPUs compete for cache lines. Those that the hypervisor wrote on one of four CPUs and used
-on another, found by another plugin (tools/study/plugin/share.c) in the same stretches; uses in an operation, rarer ones than one
-in 100 left out."""
+An instruction count does not show that CPUs compete for cache lines. Those that the hypervisor writes and that moved between four
+CPUs, at least once in 50 of QEMU's turns, found by another plugin (tools/study/plugin/share.c) in the same stretches; "uses" is
+how often an operation uses them, and so the most that they can move where CPUs really run at the same time."""
 
 
 class CurveRun:
@@ -37,8 +43,8 @@ class CurveRun:
         self.late = "is late" in text
         self.pauses = [int(end) - int(start) for start, end in
                        re.findall(r"COUNTERS start[^\n]*pauses=(\d+).*?COUNTERS end[^\n]*pauses=(\d+)", text, re.DOTALL)]
-        # One list for each stretch: line, code, number of writers, number of users, accesses.
-        self.shared = [re.findall(r"SHARED line=(\w+) code=(\w+) writers=(\w+) users=(\w+) accesses=(\d+)", part)
+        # One list for each stretch.
+        self.shared = [re.findall(r"SHARED line=(\w+) code=(\w+) users=(\w+) uses=(\d+) moves=(\d+)", part)
                        for part in text.split("SHARED-END")[:-1]]
 
     def total(self, operation, cpus):
@@ -47,9 +53,9 @@ class CurveRun:
         return sum(counts.values()) if len(counts) == cpus and not self.failures and not self.late else None
 
 
-def speed_up_rows(folder):
+def speed_up_rows(folder, side):
     """(operation, speed-up on each number of CPUs..., waits)"""
-    runs = {cpus: CurveRun(folder, f"torii-curve-{cpus}") for cpus in CPUS}
+    runs = {cpus: CurveRun(folder, f"{side}-curve-{cpus}") for cpus in CPUS}
     most = runs[CPUS[-1]]
     for place, operation in enumerate(runs[1].guests):
         one = runs[1].total(operation, 1)
@@ -73,37 +79,41 @@ class Symbols:
         self.ranges = [(int(start, 16), int(size, 16), name) for start, size, name in
                        re.findall(r"^([0-9a-f]+) ([0-9a-f]+) \w (.+)$", listing, re.MULTILINE)]
 
-    def name(self, address, default):
-        """Without arguments and our own namespace."""
-        for start, size, name in self.ranges:
-            if start <= address < start + size:
-                return re.sub(r"\(anonymous namespace\)::|torii::|\(.*", "", name)
-        return default
+    def names(self, start, size):
+        """Of what lies there, without arguments and our own namespace; the region's where there is none."""
+        found = [re.sub(r"\(anonymous namespace\)::|torii::|\(.*", "", name) for first, length, name in self.ranges
+                 if first < start + size and start < first + length]
+        return ", ".join(dict.fromkeys(found)) or next(name for first, name in REGIONS if start >= first)
 
 
 def shared_rows(folder):
-    """(operation, what is shared, the function that writes it, CPUs that use it, uses in an operation)"""
+    """(operation, what is shared, the function that writes it, lines, uses in an operation)"""
     run = CurveRun(folder, "torii-shared")
     symbols = Symbols(folder / SYMBOLS)
     for place, operation in enumerate(run.guests):
         total = run.total(operation, SHARED_CPUS)
         if not total or place >= len(run.shared):
             continue
-        for line, code, _, users, accesses in sorted(run.shared[place], key=lambda found: -int(found[4])):
-            if int(accesses) * 100 >= total:
-                yield (operation, symbols.name(int(line, 16), "memory of the heap"), symbols.name(int(code, 16), code),
-                       int(users, 16).bit_count(), int(accesses) / total)
+        groups = {}
+        for line, code, _, uses, moves in run.shared[place]:
+            if int(moves) >= FEWEST_MOVES:
+                key = (symbols.names(int(line, 16) & -LINE, LINE), symbols.names(int(code, 16), 1))
+                groups.setdefault(key, []).append(int(uses) / total)
+        for (what, function), uses in sorted(groups.items(), key=lambda group: -sum(group[1])):
+            yield operation, what, function, len(uses), sum(uses)
 
 
 def lines(folder):
     """Both tables, and the notes between them."""
     heads = [f"{cpus} CPU{'s' if cpus > 1 else ''}" for cpus in CPUS]
-    result = ["## Hypercalls on several CPUs, speed-up", "", TEXT, "", "| Torii | " + " | ".join([*heads, "waits"]) + " |",
-              "|---" * (len(heads) + 2) + "|"]
-    for name, *figures, waits in speed_up_rows(folder):
-        cells = ["-" if figure is None else f"{figure:.2f}" for figure in figures] + ["-" if waits is None else f"{waits:,.0f}"]
-        result.append(f"| {name} | " + " | ".join(cells) + " |")
-    result += ["", SHARED_TEXT, "", "| Torii | cache line of | written by | CPUs | uses |", "|---|---|---|---|---|"]
-    for name, what, function, users, uses in shared_rows(folder):
-        result.append(f"| {name} | `{what}` | `{function}` | {users} | {uses:.2f} |")
+    result = ["## Hypercalls on several CPUs, speed-up", "", TEXT, ""]
+    for side, title in (("torii", "Torii"), ("xen", "Xen 4.17")):
+        result += [f"| {title} | " + " | ".join([*heads, "waits"]) + " |", "|---" * (len(heads) + 2) + "|"]
+        for name, *figures, waits in speed_up_rows(folder, side):
+            cells = ["-" if figure is None else f"{figure:.2f}" for figure in figures] + ["-" if waits is None else f"{waits:,.0f}"]
+            result.append(f"| {name} | " + " | ".join(cells) + " |")
+        result.append("")
+    result += [SHARED_TEXT, "", "| Torii | cache line of | written by | lines | uses |", "|---|---|---|---|---|"]
+    for name, what, function, count, uses in shared_rows(folder):
+        result.append(f"| {name} | `{what}` | `{function}` | {count} | {uses:.2f} |")
     return [*result, "", *(f"- {note}" for note in CURVE_NOTES), ""]
