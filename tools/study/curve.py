@@ -16,12 +16,13 @@ FEWEST_MOVES = 100
 SYMBOLS = "torii-shared.symbols"
 
 TEXT = """\
-One small guest (tools/study/guest/curve.cpp) on each CPU, all at the same time, each with as many operations as it can in 100 ms
-of the machine's time. QEMU emulates the CPUs in turn, and together they execute an instruction in a tick, however many they
-are. So n CPUs together do as many operations as one does, unless they get in each other's way with instructions; that part times
-n is the speed-up, and n is the best. `loop` makes no hypercall: what it lacks, dom0 has. "waits" is how often a CPU has waited
-for another on eight CPUs (executed `pause`), in a million operations: turns end at any place every 20,000 instructions, so a
-lock that two want is found taken."""
+One small guest (tools/study/guest/curve.cpp) on each CPU, all at the same time, each with as many operations as it can in 100
+ms of the machine's time. QEMU emulates the CPUs in turn, and together they execute an instruction in a tick, however many they
+are. So n CPUs together do as many operations as one does, unless they get in each other's way with instructions; that part
+times n is the speed-up, and n is the best. "operations" are those of one CPU. `loop` makes no hypercall: what it lacks, dom0
+has. "waits" is how often a CPU has waited for another on eight CPUs (executed `pause`), in a million operations: turns end at
+any place every 20,000 instructions, so a lock that two want is found taken. A CPU that waits gives its turn to the others, so
+the speed-up has no waiting in it."""
 
 SHARED_TEXT = """\
 An instruction count does not show that CPUs compete for cache lines. Those that the hypervisor writes and that moved between four
@@ -53,16 +54,16 @@ class CurveRun:
         return sum(counts.values()) if len(counts) == cpus and not self.failures and not self.late else None
 
 
-def speed_up_rows(folder, side):
-    """(operation, speed-up on each number of CPUs..., waits)"""
-    runs = {cpus: CurveRun(folder, f"{side}-curve-{cpus}") for cpus in CPUS}
+def speed_up_rows(folder):
+    """(operation, operations of one CPU, speed-up on each number of CPUs..., waits)"""
+    runs = {cpus: CurveRun(folder, f"torii-curve-{cpus}") for cpus in CPUS}
     most = runs[CPUS[-1]]
     for place, operation in enumerate(runs[1].guests):
         one = runs[1].total(operation, 1)
         totals = {cpus: run.total(operation, cpus) for cpus, run in runs.items()}
         figures = [cpus * total / one if one and total else None for cpus, total in totals.items()]
         waits = most.pauses[place] * 1e6 / totals[CPUS[-1]] if place < len(most.pauses) and totals[CPUS[-1]] else None
-        yield (operation, *figures, waits)
+        yield (operation, one, *figures, waits)
 
 
 def write_symbols(folder, image):
@@ -105,15 +106,13 @@ def shared_rows(folder):
 
 def lines(folder):
     """Both tables, and the notes between them."""
-    heads = [f"{cpus} CPU{'s' if cpus > 1 else ''}" for cpus in CPUS]
-    result = ["## Hypercalls on several CPUs, speed-up", "", TEXT, ""]
-    for side, title in (("torii", "Torii"), ("xen", "Xen 4.17")):
-        result += [f"| {title} | " + " | ".join([*heads, "waits"]) + " |", "|---" * (len(heads) + 2) + "|"]
-        for name, *figures, waits in speed_up_rows(folder, side):
-            cells = ["-" if figure is None else f"{figure:.2f}" for figure in figures] + ["-" if waits is None else f"{waits:,.0f}"]
-            result.append(f"| {name} | " + " | ".join(cells) + " |")
-        result.append("")
-    result += [SHARED_TEXT, "", "| Torii | cache line of | written by | lines | uses |", "|---|---|---|---|---|"]
+    heads = ["operations", *(f"{cpus} CPU{'s' if cpus > 1 else ''}" for cpus in CPUS), "waits"]
+    result = ["## Hypercalls on several CPUs, speed-up", "", TEXT, "", "| Torii | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for name, one, *figures, waits in speed_up_rows(folder):
+        counts = ["-" if count is None else f"{count:,.0f}" for count in (one, waits)]
+        cells = [counts[0], *("-" if figure is None else f"{figure:.2f}" for figure in figures), counts[1]]
+        result.append(f"| {name} | " + " | ".join(cells) + " |")
+    result += ["", SHARED_TEXT, "", "| Torii | cache line of | last written by | lines | uses |", "|---|---|---|---|---|"]
     for name, what, function, count, uses in shared_rows(folder):
         result.append(f"| {name} | `{what}` | `{function}` | {count} | {uses:.2f} |")
     return [*result, "", *(f"- {note}" for note in CURVE_NOTES), ""]
