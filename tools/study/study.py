@@ -17,7 +17,7 @@ from emulator.qemu import Configuration, Machine, MachineFailure
 from image import build as torii_image
 from image import parts, peer
 from kernels.fetch import fetch, unpack_kernel
-from study import tables
+from study import curve, tables
 
 GUEST = TOOLS / "study" / "guest"
 OUTPUT = BUILD / "study"
@@ -25,7 +25,16 @@ PROGRAMS = {"bench": ("-O2", "bench.c"), "hypercalls": ("-O2", "hypercalls.c"), 
             "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c")}
 # QEMU's plugin that counts, for the runs whose counting the time stamp counter can't do.
 PLUGIN = OUTPUT / "count.so"
-COUNTED_RUNS = ("idle",)
+COUNTED_RUNS = ("idle", *(f"curve-{cpus}" for cpus in curve.CPUS))
+# The other one, that finds memory for which CPUs compete.
+SHARE_PLUGIN = OUTPUT / "share.so"
+# Runs with several CPUs; Torii's only: Xen's with four of them under -icount did not come to its end.
+CPUS = {**{f"curve-{cpus}": cpus for cpus in curve.CPUS}, "shared": curve.SHARED_CPUS}
+# A timer that ends QEMU's turns: it emulates its CPUs one after the other, each until the next timer. With short turns a CPU is
+# often interrupted in the middle of something, as if the others went on at the same time.
+SHORT_TURNS = ["-netdev", "hubport,id=turns,hubid=0", "-object", "filter-buffer,id=turn,netdev=turns,interval=20"]
+# Torii with its symbols, from which the image is made.
+LINKED = BUILD / "hypervisor/arch/x86/hw/torii64.elf"
 SIDES = ("xen", "torii")
 # Name of a run without its side: kernel of dom0 ("image" as Debian ships it, "elf" unpacked), what dom0 does, memory in MiB,
 # and the guest's kernel and words.
@@ -38,6 +47,7 @@ RUNS = {
     "memory-4096": ("elf", "tools", 4096, ""),
     "pair": ("elf", "pair", 2048, ""),
     "idle": ("elf", "idle", 2560, "kernel=vmlinux"),
+    **{name: ("elf", "curve", 2048, f"cpus={cpus}") for name, cpus in CPUS.items()},
 }
 TIME_LIMIT = 900
 
@@ -47,9 +57,10 @@ def compile_programs():
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for name, (mode, source) in PROGRAMS.items():
         run(["gcc", mode, "-static", "-o", OUTPUT / name, GUEST / source], quiet=True)
-    run(["gcc", "-O2", "-shared", "-fPIC", "-o", PLUGIN, TOOLS / "study" / "plugin" / "count.c"], quiet=True)
+    for plugin in (PLUGIN, SHARE_PLUGIN):
+        run(["gcc", "-O2", "-shared", "-fPIC", "-o", plugin, TOOLS / "study" / "plugin" / f"{plugin.stem}.c"], quiet=True)
     run(["gcc", "-O2", "-static", "-o", OUTPUT / "credit-random-pool", TOOLS / "image/peer/credit_random_pool.c"], quiet=True)
-    run(["cmake", "--build", BUILD, "--target", "pair"], quiet=True)
+    run(["cmake", "--build", BUILD, "--target", "pair", "curve"], quiet=True)
 
 
 def add_programs(archive):
@@ -75,7 +86,8 @@ def build_images(kernel, sides):
         archive.add_copy("etc/study-toolstack", GUEST / f"toolstack-{side}", 0o644)
         archive.add_copy("study/vmlinux", vmlinux, 0o644)
         archive.add_copy("study/vmlinuz", kernel.image, 0o644)
-        archive.add_copy("study/pair.elf", BUILD / "guests" / "pair.elf", 0o644)
+        for name in ("pair.elf", "curve.elf"):
+            archive.add_copy(f"study/{name}", BUILD / "guests" / name, 0o644)
         archive.add_copy("study/initrd.cpio", OUTPUT / "guest.cpio", 0o644)
         archive.write(OUTPUT / f"dom0-{side}.cpio")
 
@@ -87,12 +99,14 @@ def configuration(name, kernel, hypervisors):
                              initrd=OUTPUT / "guest.cpio", memory="2048", icount=True)
     side, what = name.split("-", 1)
     form, work, memory, guest = RUNS[what]
+    extra = ["-plugin", PLUGIN] if what in COUNTED_RUNS else ["-plugin", SHARE_PLUGIN] if what == "shared" else []
     return Configuration(
-        hypervisor=hypervisors[side], hypervisor_arguments="console=com1 com1=115200 dom0_mem=768M,max:768M",
+        hypervisor=hypervisors[side], hypervisor_arguments="console=com1 com1=115200 dom0_mem=768M,max:768M"
+        + (f" dom0_max_vcpus=1 maxcpus={CPUS[what]}" if what in CPUS else ""), cpus=CPUS.get(what, 1),
         kernel=OUTPUT / "vmlinux" if form == "elf" else kernel.image,
         kernel_arguments=f"console=hvc0 panic=-1 quiet study={work} {guest}".strip(),
         initrd=OUTPUT / f"dom0-{side}.cpio", memory=str(memory), icount=True,
-        extra=["-plugin", PLUGIN] if what in COUNTED_RUNS else [])
+        extra=extra + (SHORT_TURNS if what in CPUS else []))
 
 
 def measure(name, kernel, hypervisors):
@@ -113,11 +127,11 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="./tools/study/benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="*", metavar="RUN", help="only these runs (none: only the tables): bare, "
-                        + ", ".join(f"{side}-{name}" for side in SIDES for name in RUNS))
+                        + ", ".join(f"{side}-{name}" for side in SIDES for name in RUNS) + " (those on several CPUs: Torii's only)")
     parser.add_argument("--hypervisor", type=Path, default=BUILD / "torii.elf", help="Torii's image (default: build/torii.elf)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args(arguments)
-    every = ["bare"] + [f"{side}-{name}" for name in RUNS for side in SIDES]
+    every = ["bare"] + [f"{side}-{name}" for name in RUNS for side in SIDES if side == "torii" or name not in CPUS]
     chosen = every if options.runs is None else options.runs
     unknown = [name for name in chosen if name not in every]
     if unknown:
@@ -129,6 +143,8 @@ def main(arguments):
         compile_programs()
         build_images(kernel, sides)
         hypervisors = {"xen": peer.hypervisor(), "torii": options.hypervisor}
+        if "torii-shared" in chosen:
+            curve.write_symbols(OUTPUT, LINKED)
         for name in chosen:
             measure(name, kernel, hypervisors)
     options.output.write_text(tables.document(OUTPUT, kernel.release))

@@ -2,6 +2,7 @@
 
 import re
 
+from study import curve
 from study.notes import NOTES
 
 LIMIT = 1.25
@@ -150,6 +151,7 @@ def document(folder, release):
     result.table("Two domains, instructions per operation", [],
                  [(key, xen["pair"].bench.get(key), torii["pair"].bench.get(key)) for key in xen["pair"].bench or torii["pair"].bench],
                  text=PAIR_TEXT)
+    result.lines += curve.lines(folder)
     result.table("Idle, eight guests, per second", [], idle_rows(xen["idle"], torii["idle"]), text=IDLE_TEXT, digits=1)
     result.table("Memory kept from dom0 and guests, pages of 4 KiB", [],
                  [(f"machine of {memory} MiB", xen[name].pages_kept(), torii[name].pages_kept())
