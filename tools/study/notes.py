@@ -8,8 +8,7 @@ CURVE_NOTES = (
     "every CPU that has not flushed since the frame's stamp and holds translations of any guest, not only those on which the frame's "
     "former owner ran. So CPUs interrupt and flush each other though their domains share nothing, and wait for the answers. The table "
     "has the asking and the flushes in it; not the waiting, since a CPU that waits gives QEMU's turn to the others: real CPUs lose more. Xen, in the "
-    "same measurement on two CPUs, comes to 2.00 and 1.63: it asks only the owner's CPUs when a page becomes a page table, and all of "
-    "them when a frame is given out.",
+    "same measurement on two CPUs, comes to 2.00 and 1.63.",
     "`frame_away_and_back`: besides, all CPUs take frames from one allocator under one lock.",
     "`grant_map_unmap`: as soon as there is a second CPU an unmap looks for others to ask, and takes another stamp for that, though there "
     "is nobody: 4 % more instructions, on two CPUs or eight. Its flush begins a new epoch, so the flush clock's word moves each time.",

@@ -13,8 +13,7 @@ struct Options {
     uint64_t dom0_memory = 0;        // bytes; 0: all but what the hypervisor keeps
     uint64_t dom0_memory_limit = 0;  // bytes; 0: as dom0_memory
     uint32_t dom0_vcpus = 0;         // 0: one per CPU
-    uint32_t most_cpus =
-        1;  // how many may run: more than one only when asked for, until their tests are done
+    uint32_t most_cpus = ~0u;        // how many may run
     uint16_t com1_port = 0x3f8;
     uint32_t com1_baud = 0;
     bool serial_console = false;
