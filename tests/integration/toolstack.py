@@ -52,7 +52,8 @@ class Toolstack:
 
     def begin(self):
         """Wait for dom0's shell."""
-        self.machine.expect(r"dom0:~# ", time_limit=120, fail_on=BAD_SIGNS)
+        # Emulated CPUs share those of the host, and all take part in the boot.
+        self.machine.expect(r"dom0:~# ", time_limit=120 + 30 * (self.machine.configuration.cpus - 1), fail_on=BAD_SIGNS)
         self.shell.begin()
 
     def create(self, name, description=None, arguments="", memory=None, vcpus=None):
