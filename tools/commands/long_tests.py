@@ -11,7 +11,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from commands.steps import BUILD, ROOT, Failure, only_one, run, say
+from commands.builds import MACHINE_TARGETS, configure_and_build
+from commands.steps import ROOT, Failure, only_one, run, say
 
 RESULTS = ROOT / "docs" / "long-tests.md"
 HEADER = """\
@@ -23,10 +24,6 @@ Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is
 | test | point | result | portions | minutes | date | commit |
 |---|---|---|---|---|---|---|
 """
-
-
-# What a test in QEMU needs of the release build.
-MACHINE_TARGETS = ("torii_elf", "toriid", "torii", "guests", "conformance")
 
 
 UNFINISHED = "good so far"
@@ -138,7 +135,6 @@ def run_one(name):
     test = next((entry for entry in REGISTRY if entry.name == name), None)
     if test is None:
         raise Failure(f"There is no long test {name!r}; there are: {', '.join(entry.name for entry in REGISTRY) or 'none'}.")
-    from commands.test import configure_and_build
     folder = configure_and_build(test.preset, test.targets)
     os.environ.setdefault("TORII_TIME_FACTOR", "3")
     state = _load(test)

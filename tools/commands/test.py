@@ -6,7 +6,8 @@ import xml.etree.ElementTree as xml
 from dataclasses import dataclass, field
 
 from commands import long_tests, packages
-from commands.steps import BUILD, ROOT, Failure, main_guard, run, say
+from commands.builds import MACHINE_TARGETS, configure_and_build
+from commands.steps import ROOT, Failure, main_guard, run, say
 
 HELP = """\
 Builds the tree and runs its tests.
@@ -27,16 +28,6 @@ class Totals:
     failed: int = 0
     skipped: int = 0
     failures: list = field(default_factory=list)
-
-
-def configure_and_build(preset, targets=()):
-    """Configure and build one preset."""
-    say(f"Building ({preset})")
-    run(["cmake", "--preset", preset, "-S", ROOT], quiet=True, cwd=ROOT, time_limit=600)
-    chosen = ["--target", *targets] if targets else []
-    folder = BUILD if preset == "release" else BUILD / preset
-    run(["cmake", "--build", folder, *chosen], quiet=True, time_limit=3600)
-    return folder
 
 
 def ctest(totals, folder, what, selection, *, parallel, extra=()):
@@ -71,7 +62,7 @@ def run_tests(options):
         return tell(totals)
     threaded = configure_and_build("tsan", ["threads_test"])
     ctest(totals, threaded, "Hypercalls on real threads (ThreadSanitizer)", ["--label-regex", "threads"], parallel="1", extra=only)
-    release = configure_and_build("release", long_tests.MACHINE_TARGETS)
+    release = configure_and_build("release", MACHINE_TARGETS)
     ctest(totals, release, "Checks of the tree and of the image", ["--label-regex", "lint"], parallel=processors, extra=only)
     if (ROOT / "tests/fuzz/CMakeLists.txt").exists():
         fuzzing = configure_and_build("fuzz", ["fuzz_targets"])
