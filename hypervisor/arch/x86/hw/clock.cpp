@@ -48,7 +48,7 @@ uint64_t read_rtc() {
     return days_from_civil(year, month, day) * 86400 + hour * 3600ull + minute * 60ull + second;
 }
 
-uint64_t measure_khz() {
+uint64_t ticks_of_one_calibration() {
     // Channel 2, mode 0, gated by port 0x61 bit 0, output seen in bit 5 (Intel 8254 data sheet).
     out8(kPitGate, static_cast<uint8_t>((in8(kPitGate) & ~2u) | 1u));
     out8(kPitCommand, 0xb0);
@@ -58,7 +58,18 @@ uint64_t measure_khz() {
     uint64_t spins = 0;
     while ((in8(kPitGate) & 0x20) == 0 && ++spins < 100000000) {
     }
-    const uint64_t ticks = read_tsc() - start;
+    return read_tsc() - start;
+}
+
+// Whatever holds the CPU up, a busy host below a virtual machine above all, makes the stretch look longer:
+// the shortest is right.
+uint64_t measure_khz() {
+    constexpr unsigned kSamples = 3;
+    uint64_t ticks = ~uint64_t{0};
+    for (unsigned i = 0; i < kSamples; ++i) {
+        const uint64_t sample = ticks_of_one_calibration();
+        if (sample < ticks) ticks = sample;
+    }
     return ticks * kPitHz / kCalibrationTicks / 1000;
 }
 
