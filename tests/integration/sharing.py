@@ -11,8 +11,9 @@ import argparse
 import sys
 
 from findings import run_machine
+from kernel_messages import complaints
 from toolstack import boot, unpacked
-from vcpus import COMPLAINTS, FOLLOWER, LOAD
+from vcpus import FOLLOWER, LOAD
 
 GUESTS = ("first", "second")
 TOLERANCE = 0.05
@@ -106,7 +107,7 @@ def check_pools(findings, toolstack, name, options):
             wrong.append("a pool with a domain was removed")
         for words in (f"move {name} Pool-0", "destroy other", f"add-cpu Pool-0 {text}"):
             toolstack.shell.run(f"torii pool {words}")
-    pools = toolstack.rows("pool")
+    pools = toolstack.rows("pool")["pools"]
     findings.check(not wrong, f"{options.changes} times to another pool and back under load, {len(wrong)} wrong {wrong[:3]}")
     findings.check(len(pools) == 1, f"afterwards there are {len(pools)} pools")
 
@@ -119,8 +120,8 @@ def check_places(findings, toolstack, options):
     check_pools(findings, toolstack, name, options)
     with toolstack.console(name) as guest:
         findings.check("42" in guest.run("echo $((6 * 7))"), "the guest still answers")
-        complaints = guest.run(f"dmesg | grep -E '{COMPLAINTS}' || true").strip().splitlines()
-    findings.check(not complaints, f"its kernel complained {len(complaints)} times {complaints[:3]}")
+        complained = complaints(guest.run("dmesg"))
+    findings.check(not complained, f"its kernel complained {len(complained)} times {complained[:3]}")
     toolstack.verb("destroy", name)
     toolstack.wait_gone(name)
 
