@@ -96,6 +96,15 @@ TEST_F(SysctlTest, CountersOfEveryHypercall) {
     for (const auto& name : names)
         sum += name.nr_vals;
     EXPECT_EQ(sum, values.size());
+
+    const uint32_t& versions = values[static_cast<uint32_t>(Hypercall::kXenVersion)];
+    op.u.perfc_op.cmd = static_cast<uint32_t>(abi::PerfCounterOp::kReset);
+    EXPECT_EQ(issue(op), 0);
+    EXPECT_EQ(versions, 0u) << "a reset tells what is there afterwards";
+    (void)call(guest(), Hypercall::kXenVersion, {0, 0});
+    op.u.perfc_op.cmd = static_cast<uint32_t>(abi::PerfCounterOp::kQuery);
+    EXPECT_EQ(issue(op), 0);
+    EXPECT_EQ(versions, 1u);
 }
 
 }  // namespace
