@@ -68,6 +68,11 @@ public:
     [[nodiscard]] bool equals(const CpuMask& other) const {
         return !any_word([&](uint64_t bits, unsigned i) { return bits != other.word(i); });
     }
+    [[nodiscard]] bool has_others_than(CpuId cpu) const {
+        return any_word([cpu](uint64_t bits, unsigned i) {
+            return (i == cpu.raw() / 64 ? bits & ~bit_of(cpu) : bits) != 0;
+        });
+    }
     [[nodiscard]] unsigned count() const {
         unsigned sum = 0;
         // Not by the compiler's popcount, which without the instruction is a function of its library.

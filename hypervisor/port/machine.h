@@ -8,6 +8,7 @@
 #include "base/flush_clock.h"
 #include "base/frame.h"
 #include "base/ids.h"
+#include "base/rememberers.h"
 
 namespace torii {
 
@@ -26,10 +27,10 @@ void set_cpu_timer(CpuId cpu, Nanoseconds deadline);  // one-shot, kNever disarm
 
 // --- translations ---
 // The stamp of a frame is taken when its last dangerous mapping goes: the page-table entry was changed by a
-// locked instruction before (base/flush_clock.h). `flush_stale(stamp)` returns when no CPU remembers
-// what it remembered then.
+// locked instruction before (base/flush_clock.h). `flush_stale` returns when no CPU remembers any more what
+// it remembered then of these page tables.
 [[nodiscard]] FlushEpoch take_flush_stamp();
-void flush_stale(FlushEpoch stamp);
+void flush_stale(FlushEpoch stamp, Rememberers whose);
 // Everything not global, or one page, on these CPUs; returns when it is gone. The page-table entries were
 // changed by locked instructions.
 void flush_tlb(const CpuMask& cpus);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -294,17 +295,25 @@ CpuCounters& counters_of(CpuId cpu) {
     return cpu_counters[cpu.raw()];
 }
 
+namespace {
+
+bool remembers(unsigned cpu, Rememberers whose) {
+    const std::lock_guard guard(tlb_mutex);
+    const std::vector<Translation>& entries = tlb().entries(CpuId(cpu));
+    return std::any_of(entries.begin(), entries.end(), [whose](const Translation& entry) {
+        return Rememberers::only(entry.domain).may_share(whose);
+    });
+}
+
+}  // namespace
+
 FlushEpoch take_flush_stamp() {
     return flush_clock.take_stamp();
 }
-void flush_stale(FlushEpoch stamp) {
-    bool any = false;
+void flush_stale(FlushEpoch stamp, Rememberers whose) {
     for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
-        if (FlushClock::is_after(flushed_at[cpu].load(), stamp)) continue;
-        flush_cpu(cpu);
-        any = true;
+        if (!FlushClock::is_after(flushed_at[cpu].load(), stamp) && remembers(cpu, whose)) flush_cpu(cpu);
     }
-    if (any) ++machine().counts.stale_flushes;
 }
 void flush_tlb(const CpuMask& cpus) {
     cpus.for_each([](CpuId cpu) { flush_cpu(cpu.raw()); });

@@ -39,7 +39,6 @@ inline constexpr unsigned kMostWindows = 8;
 struct MachineCounts {
     std::atomic<uint64_t> full_flushes{0};
     std::atomic<uint64_t> page_flushes{0};
-    std::atomic<uint64_t> stale_flushes{0};  // flush_stale calls that found something to do
     std::atomic<uint64_t> reschedules{0};
     std::atomic<uint64_t> log_lines{0};
 };

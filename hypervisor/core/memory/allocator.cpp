@@ -191,8 +191,7 @@ Result<Mfn> allocate_frames(unsigned order, AllocationWish wish) {
         block = TRY(allocator.take(order, wish, dirty));
     }
     for (uint64_t i = 0; i < (uint64_t{1} << order); ++i) {
-        // The former owner's translations of the frame go before the next owner comes.
-        flush_stale(frame_at(block + i).stamp());
+        flush_before_next_owner(frame_at(block + i));
         if (dirty && !wish.keep_content) zero_frame(block + i);
     }
     return block;
@@ -202,7 +201,7 @@ void free_frames(Mfn first, unsigned order, bool dirty) {
     for (uint64_t i = 0; i < (uint64_t{1} << order); ++i) {
         Frame& frame = frame_at(first + i);
         BUG_ON(frame.references() != 0);
-        frame.count.store(0, std::memory_order_relaxed);
+        frame.count.store(CountWord::of(frame.rememberers()), std::memory_order_relaxed);
         frame.type.store(0, std::memory_order_relaxed);
         frame.set_owner(kOwnerNone);
         frame.validated_entries = 0;

@@ -36,6 +36,25 @@ void put_frame(Frame& frame) {
         release_frame(frame);
 }
 
+void note_foreign_translation(Frame& frame, bool writable) {
+    uint64_t marks = CountWord::of(Rememberers::anyone());
+    if (writable) marks |= CountWord::kForeignWriter;
+    if ((frame.count.load(std::memory_order_relaxed) & marks) != marks)
+        frame.count.fetch_or(marks, std::memory_order_relaxed);
+}
+
+void flush_before_next_owner(const Frame& frame) {
+    flush_stale(frame.stamp(), frame.rememberers());
+}
+
+void flush_before_next_type(Frame& frame) {
+    // The mark goes first: whoever sets it again has another translation to answer for.
+    const bool foreign = (frame.count.load(std::memory_order_relaxed) & CountWord::kForeignWriter) != 0;
+    if (foreign) frame.count.fetch_and(~CountWord::kForeignWriter, std::memory_order_relaxed);
+    // Read-only translations of others do no harm to a table, so its owner's are all there is otherwise.
+    flush_stale(frame.stamp(), foreign ? Rememberers::anyone() : Rememberers::only(frame.owner()));
+}
+
 bool get_writable(Frame& frame) {
     uint64_t seen = frame.type.load(std::memory_order_relaxed);
     for (;;) {
@@ -47,7 +66,7 @@ bool get_writable(Frame& frame) {
         } else if (word.count() == 0 && !word.partial() && !word.validated()) {
             // Translations through a former page table are stale as well. If it was one again in the
             // meantime, its word has another stamp, and the exchange fails.
-            if (is_page_table(word.type())) flush_stale(frame.stamp());
+            if (is_page_table(word.type())) flush_stale(frame.stamp(), Rememberers::only(frame.owner()));
             next = TypeWord::of(FrameType::kWritable, 1, 0);
         } else {
             return false;

@@ -27,6 +27,7 @@
 #include "base/flush_clock.h"
 #include "base/frame.h"
 #include "base/ids.h"
+#include "base/rememberers.h"
 #include "base/result.h"
 
 namespace torii {
@@ -70,9 +71,19 @@ struct TypeWord {
     }
 };
 
+// Bit 62 is the memory reservation's (core/memory/reservation.h).
 struct CountWord {
     static constexpr uint64_t kAllocated = uint64_t{1} << 63;  // the owner holds its own reference
-    static constexpr uint64_t kCountMask = (uint64_t{1} << 56) - 1;
+    // A writable translation through another domain's page table than the owner's went out of use since the
+    // frame was last of another type.
+    static constexpr uint64_t kForeignWriter = uint64_t{1} << 61;
+    // Whose translations CPUs may remember when the frame is freed, and on a free frame: its last owner's,
+    // or anyone's since a translation of another domain went out of use.
+    static constexpr unsigned kRememberersShift = 44;
+    static constexpr uint64_t kRememberers = uint64_t{0xffff} << kRememberersShift;
+    static constexpr uint64_t kCountMask = (uint64_t{1} << kRememberersShift) - 1;
+
+    static constexpr uint64_t of(Rememberers whose) { return uint64_t{whose.raw()} << kRememberersShift; }
 };
 
 // Links are frame numbers; frame 0 is never in a list (it is firmware's), so zero ends a list.
@@ -93,6 +104,11 @@ struct Frame {
     [[nodiscard]] TypeWord type_word() const { return TypeWord{type.load(std::memory_order_relaxed)}; }
     [[nodiscard]] uint64_t references() const {
         return count.load(std::memory_order_relaxed) & CountWord::kCountMask;
+    }
+    [[nodiscard]] Rememberers rememberers() const {
+        const uint64_t field =
+            (count.load(std::memory_order_relaxed) & CountWord::kRememberers) >> CountWord::kRememberersShift;
+        return Rememberers::from_raw(static_cast<uint16_t>(field));
     }
 };
 static_assert(sizeof(Frame) == 32);
@@ -135,6 +151,15 @@ void put_frame(Frame& frame);
 // Called by put_frame at zero: takes the frame out of its owner's list and gives it to the allocator, to be
 // scrubbed. Defined in core/domain.
 void release_frame(Frame& frame);
+
+// For a translation that goes out of use in a page table of another domain than the frame's owner, before its
+// references are given back. Not needed where a flush of that domain's CPUs comes before them.
+void note_foreign_translation(Frame& frame, bool writable);
+// Before a frame gets its next owner: no CPU remembers it afterwards.
+void flush_before_next_owner(const Frame& frame);
+// Before a frame becomes a page or descriptor table, after the claim, when no new writable translation can
+// come to be: no CPU remembers one afterwards, nor what the frame led to as a table.
+void flush_before_next_type(Frame& frame);
 
 // A kWritable type reference; fails while the frame is a page or descriptor table. Flushes stale translations
 // before a frame that was a page table becomes writable.

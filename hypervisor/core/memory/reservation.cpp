@@ -72,7 +72,8 @@ void adopt(Domain& domain, Frame& frame) {
     link_first(domain, frame);
     write_once(domain.frame_count, domain.frame_count + 1);
     // Last: from here on others may take references, and rely on what is above.
-    frame.count.store(CountWord::kAllocated | 1, std::memory_order_release);
+    frame.count.store(CountWord::kAllocated | CountWord::of(Rememberers::only(domain.id)) | 1,
+                      std::memory_order_release);
 }
 
 void free_frame_of_domain(Frame& frame) {
@@ -92,9 +93,6 @@ Result<Mfn> allocate_domain_frames(Domain& domain, unsigned order, AllocationWis
         TRY(check_room(domain, count));
     }
     const Mfn first = TRY(allocate_frames(order, wish));
-    for (uint64_t i = 0; i < count; ++i)
-        flush_stale(frame_at(first + i).stamp());
-
     LockGuard guard(domain.page_list_lock);
     const Result<> room = check_room(domain, count);
     if (!room.ok()) {
@@ -126,7 +124,6 @@ Result<> give_up_frame(Domain& domain, Mfn mfn) {
 Result<Mfn> allocate_shared_frame(Domain& domain) {
     const Mfn mfn = TRY(allocate_frames(0, {.directly_mapped = true}));
     Frame& frame = frame_at(mfn);
-    flush_stale(frame.stamp());
     LockGuard guard(domain.page_list_lock);
     if (domain.life.load(std::memory_order_relaxed) >= Life::kDying) {
         guard.unlock();
@@ -137,7 +134,9 @@ Result<Mfn> allocate_shared_frame(Domain& domain) {
     // The hypervisor writes to it, so it must never be a table whose content was checked.
     frame.type.store(TypeWord::of(FrameType::kWritable, 1, 0).raw, std::memory_order_relaxed);
     link_last(domain, frame);
-    frame.count.store(CountWord::kAllocated | kSharedByHypervisor | 1, std::memory_order_release);
+    frame.count.store(
+        CountWord::kAllocated | kSharedByHypervisor | CountWord::of(Rememberers::only(domain.id)) | 1,
+        std::memory_order_release);
     return mfn;
 }
 
@@ -200,12 +199,17 @@ Result<> steal_frame(Domain& domain, Mfn mfn) {
     FrameRef held = FrameRef::take(mfn, domain.id);
     if (!held) return Errno::kEINVAL;
     Frame& frame = *held;
-    // The owner's reference and this one; anybody who maps or pins the frame holds another.
-    uint64_t expected = CountWord::kAllocated | 2;
     {
         const LockGuard guard(domain.page_list_lock);
-        if (!frame.count.compare_exchange_strong(expected, 0, std::memory_order_acq_rel))
-            return Errno::kEBUSY;
+        uint64_t seen = frame.count.load(std::memory_order_relaxed);
+        uint64_t left = 0;
+        do {
+            // The owner's reference and this one; anybody who maps or pins the frame holds another.
+            constexpr uint64_t kMarks = CountWord::kRememberers | CountWord::kForeignWriter;
+            if ((seen & ~kMarks) != (CountWord::kAllocated | 2)) return Errno::kEBUSY;
+            left = seen & CountWord::kRememberers;
+        } while (!frame.count.compare_exchange_weak(seen, left, std::memory_order_acq_rel,
+                                                    std::memory_order_relaxed));
         (void)held.release();
         // With no reference left, nobody holds a type either.
         BUG_ON(frame.type_word().count() != 0);
@@ -218,8 +222,8 @@ Result<> steal_frame(Domain& domain, Mfn mfn) {
 
 Result<> assign_frame(Domain& domain, Mfn mfn, bool limit_applies) {
     Frame& frame = frame_at(mfn);
-    BUG_ON(frame.count.load(std::memory_order_relaxed) != 0);
-    flush_stale(frame.stamp());
+    BUG_ON((frame.count.load(std::memory_order_relaxed) & ~CountWord::kRememberers) != 0);
+    flush_before_next_owner(frame);
     const LockGuard guard(domain.page_list_lock);
     const Result<> room = check_room(domain, 1);
     if (room.error() == Errno::kESRCH || (limit_applies && !room.ok())) return room.error();

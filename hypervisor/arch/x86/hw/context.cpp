@@ -110,7 +110,23 @@ void load_debug_registers(const Vcpu& vcpu) {
 void mark_translations(CpuLocal& cpu, const Vcpu& vcpu) {
     CpuMask& dirty = vcpu.domain->dirty_cpus;
     if (!dirty.contains(cpu.id)) dirty.add(cpu.id);
-    if (!cpu.holds_translations.load(std::memory_order_relaxed)) cpu.holds_translations.store(true);
+    std::atomic<Rememberers>& held = cpu.for_others.translations_of;
+    const Rememberers before = held.load(std::memory_order_relaxed);
+    const Rememberers whose = Rememberers::only(vcpu.domain->id);
+    // Until the other domain's are flushed, both.
+    if (before != whose) held.store(before == Rememberers::nobody() ? whose : Rememberers::anyone());
+}
+
+// Its tables have been loaded, and what was remembered of others went with that.
+void settle_translations(CpuLocal& cpu, const Vcpu& vcpu) {
+    std::atomic<Rememberers>& held = cpu.for_others.translations_of;
+    const Rememberers whose = Rememberers::only(vcpu.domain->id);
+    if (held.load(std::memory_order_relaxed) != whose) held.store(whose, std::memory_order_release);
+}
+
+void forget_translations(CpuLocal& cpu) {
+    run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
+    cpu.for_others.translations_of.store(Rememberers::nobody(), std::memory_order_release);
 }
 
 void load_state(CpuLocal& cpu, Vcpu& vcpu) {
@@ -118,6 +134,7 @@ void load_state(CpuLocal& cpu, Vcpu& vcpu) {
     load_gdt(vcpu);
     load_ldt(vcpu);
     load_address_space(vcpu);
+    settle_translations(cpu, vcpu);
     load_guest_cr4(vcpu.pv.cr4);
     if (hw::features.xsave) hw::write_xcr0(hw::features.xcr0);
     restore_fpu(vcpu.pv.fpu_area);
@@ -134,8 +151,7 @@ void leave_last_vcpu(CpuLocal& cpu) {
     Vcpu& vcpu = *cpu.last_loaded;
     save_state(vcpu);
     cpu.last_loaded = nullptr;
-    run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
-    cpu.holds_translations.store(false, std::memory_order_release);
+    forget_translations(cpu);
     vcpu.domain->dirty_cpus.remove(cpu.id);
 }
 
@@ -160,7 +176,6 @@ void switch_context(Vcpu* from, Vcpu* to) {
         hw::barrier_between(cpu, *to);
         cpu.last_loaded = to;
         load_state(cpu, *to);
-        // Its tables are loaded no longer, and what was remembered of them went with that.
         if (last != nullptr && last->domain != to->domain) last->domain->dirty_cpus.remove(cpu.id);
     }
     uint64_t* const save = from != nullptr ? &from->pv.stack_pointer : &cpu.idle_stack_pointer;
@@ -175,7 +190,7 @@ void forget_vcpu_on_cpus(Vcpu& vcpu) {
     CpuLocal& cpu = local();
     if (cpu.last_loaded != &vcpu) return;
     cpu.last_loaded = nullptr;
-    if (cpu.current == nullptr) run_on(cpu, address_of(hw::hypervisor_root).raw(), true);
+    if (cpu.current == nullptr) forget_translations(cpu);
     for (unsigned i = 0; i < abi::kFirstReservedGdtPage; ++i)
         hw::map_page(hw::area_of(cpu.id) + TORII_AREA_GDT + i * kPageSize, hw::empty_gdt_page,
                      hw::Protection::kReadOnly);

@@ -8,6 +8,7 @@
 #include "base/cpu_mask.h"
 #include "base/flush_clock.h"
 #include "base/ids.h"
+#include "base/rememberers.h"
 #include "core/call/counters.h"
 #include "core/domain/vcpu.h"
 
@@ -36,6 +37,12 @@ struct GuestView {
     uint64_t stamp = 0;
 };
 
+// What others look at and write to, apart from what the CPU itself uses at each entry.
+struct alignas(64) ForOthers {
+    std::atomic<uint32_t> requests{0};                                // what they want of this CPU (smp.h)
+    std::atomic<Rememberers> translations_of{Rememberers::nobody()};  // an idle CPU holds none
+};
+
 struct CpuLocal {
     // Read by the system call stub, at fixed distances from its code.
     uint64_t scratch = 0;
@@ -57,12 +64,11 @@ struct CpuLocal {
     const Domain* predictors_of = nullptr;  // who trained the branch predictors last
     CpuScheduler* scheduler = nullptr;      // with the CPU's timers
     std::atomic<bool> alive{false};         // runs, and takes requests
-    // What other CPUs want of this one (smp.h), and when it last did it, in epochs of the flush clock.
-    std::atomic<uint32_t> requests{0};
-    std::atomic<FlushEpoch> flushed_at{0};        // everything but global translations
-    std::atomic<FlushEpoch> synchronised_at{0};   // global ones too, between two operations
-    std::atomic<bool> holds_translations{false};  // of guests; an idle CPU holds none
-    CpuMask asked;                                // scratch of flush_stale
+    // When the CPU last did what others want of it, in epochs of the flush clock.
+    std::atomic<FlushEpoch> flushed_at{0};       // everything but global translations
+    std::atomic<FlushEpoch> synchronised_at{0};  // global ones too, between two operations
+    CpuMask asked;                               // scratch of flush_stale
+    ForOthers for_others;
     CpuCounters* counters = nullptr;
     bool reschedule = false;     // seen on the way out of the hypervisor
     bool task_switched = false;  // CR0.TS as it is
@@ -102,6 +108,9 @@ extern FlushClock flush_clock;
 [[nodiscard]] FlushEpoch begin_flush();
 // Loads CR3, which flushes, and notes when: `cpu` is the calling one.
 void load_cr3(CpuLocal& cpu, uint64_t cr3);
+[[nodiscard]] inline bool holds_translations(const CpuLocal& cpu) {
+    return cpu.for_others.translations_of.load() != Rememberers::nobody();
+}
 [[nodiscard]] SchedUnit& idle_unit_of(CpuId cpu);
 
 [[nodiscard]] inline uint64_t area_of(CpuId cpu) {

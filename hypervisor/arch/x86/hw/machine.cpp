@@ -31,14 +31,14 @@ bool read_msr_with_faults(uint32_t msr, uint64_t* value);
 
 namespace hw {
 
-constinit FlushClock flush_clock;
+alignas(64) constinit FlushClock flush_clock;
 
 namespace {
 
 // One CPU in some hundred million epochs comes here: nobody is waited for.
 [[gnu::cold]] void remind_all_cpus() {
     running_cpus().for_each([](CpuId cpu) {
-        if (cpu != local().id && local_of(cpu).holds_translations.load()) ask(local_of(cpu), kRequestFlush);
+        if (cpu != local().id && holds_translations(local_of(cpu))) ask(local_of(cpu), kRequestFlush);
     });
 }
 
@@ -109,39 +109,46 @@ void flush_page_on_this_cpu(GuestVa page) {
 
 namespace {
 
-bool remembers(const CpuLocal& cpu, FlushEpoch stamp) {
-    return cpu.holds_translations.load() &&
+bool remembers(const CpuLocal& cpu, FlushEpoch stamp, Rememberers whose) {
+    return cpu.for_others.translations_of.load().may_share(whose) &&
            !FlushClock::is_after(cpu.flushed_at.load(std::memory_order_acquire), stamp);
 }
 
-[[gnu::noinline]] void flush_stale_elsewhere(FlushEpoch stamp) {
-    CpuMask& remembering = local().asked;
-    remembering.clear();
-    running_cpus().for_each([&](CpuId cpu) {
-        if (remembers(hw::local_of(cpu), stamp)) remembering.add(cpu);
+[[gnu::noinline]] void flush_stale_elsewhere(FlushEpoch stamp, Rememberers whose) {
+    CpuLocal& me = local();
+    CpuMask& remembering = me.asked;
+    bool any = false;
+    running_cpus().for_each([&](CpuId id) {
+        const CpuLocal& cpu = hw::local_of(id);
+        if (&cpu == &me || !remembers(cpu, stamp, whose)) return;
+        if (!any) remembering.clear();
+        any = true;
+        remembering.add(id);
     });
-    hw::request_of(remembering, hw::kRequestFlush);
+    if (any) hw::request_of(remembering, hw::kRequestFlush);
 }
 
 }  // namespace
 
-void flush_stale(FlushEpoch stamp) {
-    const CpuLocal& me = local();
-    if (!FlushClock::is_after(me.flushed_at.load(std::memory_order_relaxed), stamp)) flush_this_cpu();
+void flush_stale(FlushEpoch stamp, Rememberers whose) {
+    if (whose == Rememberers::nobody()) return;
+    if (remembers(local(), stamp, whose)) flush_this_cpu();
     if (cpu_count() != 1) [[unlikely]]
-        flush_stale_elsewhere(stamp);
+        flush_stale_elsewhere(stamp, whose);
 }
 
 void flush_tlb(const CpuMask& cpus) {
-    if (cpu_count() != 1) [[unlikely]]
+    const CpuId me = this_cpu();
+    if (cpus.has_others_than(me)) [[unlikely]]
         hw::request_of(cpus, hw::kRequestFlush);
-    if (cpus.contains(this_cpu())) flush_this_cpu();
+    if (cpus.contains(me)) flush_this_cpu();
 }
 
 void flush_tlb_page(const CpuMask& cpus, GuestVa page) {
-    if (cpu_count() != 1) [[unlikely]]
+    const CpuId me = this_cpu();
+    if (cpus.has_others_than(me)) [[unlikely]]
         hw::request_of(cpus, hw::kRequestFlush);
-    if (cpus.contains(this_cpu())) flush_page_on_this_cpu(page);
+    if (cpus.contains(me)) flush_page_on_this_cpu(page);
 }
 
 void wait_for_all_cpus() {

@@ -206,9 +206,9 @@ extern "C" [[noreturn]] void ap_main() {
 
 void serve_requests() {
     CpuLocal& me = local();
-    const uint32_t requests = me.requests.load(std::memory_order_relaxed);
+    const uint32_t requests = me.for_others.requests.load(std::memory_order_relaxed);
     if (requests == 0) return;
-    me.requests.fetch_and(~requests);
+    me.for_others.requests.fetch_and(~requests);
     // Before anything is dropped; what was asked for later is asked for again.
     if ((requests & kRequestSynchronise) != 0) {
         const FlushEpoch epoch = begin_flush();
@@ -219,9 +219,9 @@ void serve_requests() {
 }
 
 void ask(CpuLocal& cpu, uint32_t request) {
-    if ((cpu.requests.load(std::memory_order_relaxed) & request) != 0) return;
+    if ((cpu.for_others.requests.load(std::memory_order_relaxed) & request) != 0) return;
     // Nothing to send when another request is on its way already.
-    if (cpu.requests.fetch_or(request) == 0) apic_send(cpu.apic_id, kVectorRequest);
+    if (cpu.for_others.requests.fetch_or(request) == 0) apic_send(cpu.apic_id, kVectorRequest);
 }
 
 namespace {
@@ -229,7 +229,7 @@ namespace {
 bool has_done(const CpuLocal& cpu, uint32_t request, FlushEpoch since) {
     const std::atomic<FlushEpoch>& done = request == kRequestFlush ? cpu.flushed_at : cpu.synchronised_at;
     return FlushClock::is_after(done.load(std::memory_order_acquire), since) ||
-           (request == kRequestFlush && !cpu.holds_translations.load());
+           (request == kRequestFlush && !holds_translations(cpu));
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ void start_other_cpus(uint32_t most);
 // The area of a CPU that runs.
 [[nodiscard]] CpuLocal& local_of(CpuId cpu);
 
-// What CPUs ask of each other: bits of CpuLocal::requests.
+// What CPUs ask of each other: bits of ForOthers::requests.
 inline constexpr uint32_t kRequestFlush = 1u << 0;        // its TLB, but for global translations
 inline constexpr uint32_t kRequestSynchronise = 1u << 1;  // all of its TLB
 

@@ -48,8 +48,7 @@ Result<> get_descriptor_page(Domain& domain, Mfn mfn) {
     uint64_t seen = word.raw;
     if (!frame->type.compare_exchange_strong(seen, TypeWord::of(FrameType::kSegDesc, 1, 0).raw))
         return Errno::kEINVAL;
-    // After the claim, when no new translation can come to be.
-    if (word.type() != FrameType::kNone) flush_stale(frame->stamp());
+    if (word.type() != FrameType::kNone) flush_before_next_type(*frame);
     if (const Result<> valid = validate_descriptors(mfn); !valid.ok()) {
         frame->type.store(TypeWord::of(FrameType::kNone, 0, 0).raw, std::memory_order_release);
         log_guest(LogLevel::kInfo,

@@ -22,7 +22,7 @@ Pte exchange_entry(uint64_t* place, Pte desired, bool preserve_ad) {
 }
 
 // Same frame, other permissions: the general reference stays, the type reference follows the write bit.
-Result<> change_permissions(uint64_t* place, Pte old, Pte desired, bool preserve_ad) {
+Result<> change_permissions(const Domain& holder, uint64_t* place, Pte old, Pte desired, bool preserve_ad) {
     Frame& frame = frame_at(desired.mfn());
     if (desired.writable() && !old.writable() && !get_writable(frame)) {
         log_guest(LogLevel::kInfo, "frame {x} may not be mapped writable: it is of type {}", desired.mfn(),
@@ -30,7 +30,10 @@ Result<> change_permissions(uint64_t* place, Pte old, Pte desired, bool preserve
         return Errno::kEBUSY;
     }
     exchange_entry(place, desired, preserve_ad);
-    if (old.writable() && !desired.writable()) put_writable(frame);
+    if (old.writable() && !desired.writable()) {
+        if (frame.owner() != holder.id) note_foreign_translation(frame, true);
+        put_writable(frame);
+    }
     return {};
 }
 
@@ -86,7 +89,7 @@ Result<> write_l1_entry(Domain& holder, Domain& owner, uint64_t* place, Pte desi
     if (!desired.present()) {
         TRY(check_absent_entry(desired));
         exchange_entry(place, desired, false);
-        if (old.present()) put_l1_target(old);
+        if (old.present()) put_l1_target(holder, old);
         return {};
     }
     if (only_permissions_differ(old, desired) && (desired.raw & pte_limits.extra_refused) == 0) {
@@ -98,11 +101,11 @@ Result<> write_l1_entry(Domain& holder, Domain& owner, uint64_t* place, Pte desi
             return {};
         }
         if (frame_at(mfn).owner() == owner.id) [[likely]]
-            return change_permissions(place, old, desired, preserve_ad);
+            return change_permissions(holder, place, old, desired, preserve_ad);
     }
     TRY(get_l1_target(holder, owner, desired));
     exchange_entry(place, desired, preserve_ad && old.present() && old.mfn() == desired.mfn());
-    if (old.present()) put_l1_target(old);
+    if (old.present()) put_l1_target(holder, old);
     return {};
 }
 

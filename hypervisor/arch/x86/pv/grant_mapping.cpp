@@ -83,8 +83,7 @@ GrantStatus remove_grant_entry(Vcpu& vcpu, const Frame& frame, GrantAddress wher
 
     const L1Place named = locate(vcpu, where);
     if (named.table == kInvalidMfn || address_of_entry(named) != entry) return GrantStatus::kBadVirtAddr;
-    // Cannot fail: an empty entry breaks no rule.
-    MUST(pv::write_l1_entry(holder, holder, slot, Pte{}, false));
+    pv::put_l1_target_to_be_flushed(Pte{__atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL)});
     return GrantStatus::kOkay;
 }
 
@@ -109,7 +108,7 @@ GrantStatus replace_grant_entry(Vcpu& vcpu, const Frame& frame, GrantAddress whe
     // exchanged.
     const uint64_t moved = __atomic_exchange_n(from_slot, 0, __ATOMIC_ACQ_REL);
     const Pte old{__atomic_exchange_n(to_slot, moved, __ATOMIC_ACQ_REL)};
-    pv::put_l1_target(old);
+    pv::put_l1_target_to_be_flushed(old);
     return GrantStatus::kOkay;
 }
 

@@ -69,7 +69,7 @@ Result<> get_table_target(Domain& domain, Pte& entry, unsigned level, Budget& bu
 // The references of one present entry of a table of `level`.
 void put_target(Domain& domain, unsigned level, Pte entry) {
     if (level == 1) {
-        put_l1_target(entry);
+        put_l1_target(domain, entry);
     } else {
         put_table(domain, entry.mfn());
     }
@@ -108,7 +108,7 @@ Result<> validate(Domain& domain, Frame& frame, unsigned level, unsigned first, 
         if (level == 1) {
             for (unsigned done = slot; done-- > 0;) {
                 const Pte old{entries[done]};
-                if (old.present()) put_l1_target(old);
+                if (old.present()) put_l1_target(domain, old);
             }
             give_up_type(frame, FrameType::kL1);
         } else {
@@ -154,7 +154,7 @@ void retire_table(Domain& domain, Frame& frame, FrameType type) {
         const auto* const entries = page.as<const uint64_t>();
         for (unsigned slot = 0; slot < kEntriesPerTable; ++slot) {
             const Pte old{read_once(entries[slot])};
-            if (old.present()) put_l1_target(old);
+            if (old.present()) put_l1_target(domain, old);
         }
         give_up_type(frame, FrameType::kL1);
         return;
@@ -177,9 +177,7 @@ Result<> claim_type(Domain& domain, Frame& frame, FrameType type) {
         if (!frame.type.compare_exchange_strong(seen, TypeWord::of(type, 1, 0).raw,
                                                 std::memory_order_acq_rel))
             continue;
-        // After the claim, when no new translation can come to be; and everywhere: grants and foreign maps
-        // leave translations on CPUs that never ran the owner.
-        if (word.type() != FrameType::kNone && word.type() != type) flush_stale(frame.stamp());
+        if (word.type() != FrameType::kNone && word.type() != type) flush_before_next_type(frame);
         return {};
     }
 }
@@ -339,11 +337,19 @@ Result<> get_l1_target(Domain& holder, Domain& owner, Pte& entry) {
     return Errno::kEBUSY;
 }
 
-void put_l1_target(Pte entry) {
+void put_l1_target(const Domain& holder, Pte entry) {
     const Mfn mfn = entry.mfn();
     if (!frame_exists(mfn)) return;
     Frame& frame = frame_at(mfn);
-    if (frame.owner() == kOwnerIo) return;
+    const DomId owner = frame.owner();
+    if (owner == kOwnerIo) return;
+    if (owner != holder.id) note_foreign_translation(frame, entry.writable());
+    if (entry.writable()) put_writable(frame);
+    put_frame(frame);
+}
+
+void put_l1_target_to_be_flushed(Pte entry) {
+    Frame& frame = frame_at(entry.mfn());
     if (entry.writable()) put_writable(frame);
     put_frame(frame);
 }

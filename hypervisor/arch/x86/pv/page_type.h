@@ -61,7 +61,9 @@ void abandon_partial(Domain& domain, Frame& frame);
 // The references that a present L1 entry stands for. `holder`: whose table it is; `owner`: who must own the
 // frame (the same, or a domain that the holder controls).
 [[nodiscard]] Result<> get_l1_target(Domain& holder, Domain& owner, Pte& entry);
-void put_l1_target(Pte entry);
+void put_l1_target(const Domain& holder, Pte entry);
+// The same for an entry whose translation is flushed on the holder's CPUs before others let the frame go.
+void put_l1_target_to_be_flushed(Pte entry);
 
 // Replaces entry `slot` of the validated table `table`. With `preserve_ad` the accessed and dirty bits set by
 // the CPU meanwhile stay.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/memory/reservation.h"
@@ -324,6 +325,72 @@ TEST_F(PageTypes, StaleTranslationsAreGoneBeforeAFrameIsATable) {
     EXPECT_EQ(guest.mmuext(Command::kPinL1Table, guest.mfn(0).raw()), 0);
     expect_agreement();
     EXPECT_EQ(guest.mmuext(Command::kUnpinTable, guest.mfn(0).raw()), 0);
+}
+
+// CPUs whose domain never mapped the frame are not interrupted for it.
+TEST_F(PageTypes, OnlyCpusThatMayRememberAFrameFlush) {
+    fakes::Tlb& tlb = fakes::tlb();
+    const auto become_table_and_back = [&] {
+        ASSERT_EQ(guest.update(guest.pte_address(0), HostedDomain::entry(guest.mfn(0))), 0);
+        ASSERT_TRUE(tlb.touch(guest.cpu(), guest.id(), guest.vcpu().pv.kernel_root, CallDomain::va(0)));
+        ASSERT_EQ(guest.update(guest.pte_address(0), 0), 0);
+        ASSERT_EQ(guest.mmuext(Command::kPinL1Table, guest.mfn(0).raw()), 0);
+        ASSERT_EQ(guest.mmuext(Command::kUnpinTable, guest.mfn(0).raw()), 0);
+    };
+    const auto remembers_own = [&](HostedDomain& domain) { return !tlb.entries(domain.cpu()).empty(); };
+    const auto use_own = [&](HostedDomain& domain) {
+        ASSERT_EQ(domain.update(domain.pte_address(2), HostedDomain::entry(domain.mfn(2))), 0);
+        ASSERT_TRUE(tlb.touch(domain.cpu(), domain.id(), domain.vcpu().pv.kernel_root, CallDomain::va(2)));
+    };
+    use_own(other);
+    use_own(control);
+    become_table_and_back();
+    EXPECT_TRUE(remembers_own(other));
+    EXPECT_TRUE(remembers_own(control));
+
+    // The control domain writes to it through a map of its own: then it is asked, but only this once.
+    ASSERT_EQ(control.update(control.pte_address(1), HostedDomain::entry(guest.mfn(0)), guest.id().raw()), 0);
+    ASSERT_TRUE(tlb.touch(control.cpu(), control.id(), control.vcpu().pv.kernel_root, CallDomain::va(1)));
+    ASSERT_EQ(control.update(control.pte_address(1), 0), 0);
+    become_table_and_back();
+    EXPECT_FALSE(remembers_own(control));
+    use_own(control);
+    become_table_and_back();
+    EXPECT_TRUE(remembers_own(control));
+}
+
+// What another domain's entry allows no longer may be remembered, though the entry stays.
+TEST_F(PageTypes, PermissionsThatOthersLostAreGoneBeforeAFrameIsATable) {
+    const uint16_t about = guest.id().raw();
+    ASSERT_EQ(control.update(control.pte_address(1), HostedDomain::entry(guest.mfn(0)), about), 0);
+    ASSERT_TRUE(
+        fakes::tlb().touch(control.cpu(), control.id(), control.vcpu().pv.kernel_root, CallDomain::va(1)));
+    ASSERT_EQ(control.update(control.pte_address(1), HostedDomain::entry(guest.mfn(0), kReadOnly), about), 0);
+    EXPECT_EQ(guest.mmuext(Command::kPinL1Table, guest.mfn(0).raw()), 0);
+    expect_agreement();
+    EXPECT_EQ(guest.mmuext(Command::kUnpinTable, guest.mfn(0).raw()), 0);
+    EXPECT_EQ(control.update(control.pte_address(1), 0), 0);
+}
+
+// A translation that could only read harms no table, but the next owner's secrets.
+TEST_F(PageTypes, ReadOnlyTranslationsOfOthersAreGoneBeforeTheNextOwner) {
+    fakes::Tlb& tlb = fakes::tlb();
+    const Mfn mfn = guest.mfn(0);
+    const auto remembered = [&] {
+        return std::ranges::count(tlb.entries(control.cpu()), mfn, &fakes::Translation::mfn);
+    };
+    ASSERT_EQ(control.update(control.pte_address(1), HostedDomain::entry(mfn, kReadOnly), guest.id().raw()),
+              0);
+    ASSERT_TRUE(tlb.touch(control.cpu(), control.id(), control.vcpu().pv.kernel_root, CallDomain::va(1)));
+    ASSERT_EQ(control.update(control.pte_address(1), 0), 0);
+    // A table in between takes what could write away, not this.
+    ASSERT_EQ(guest.mmuext(Command::kPinL1Table, mfn.raw()), 0);
+    ASSERT_EQ(guest.mmuext(Command::kUnpinTable, mfn.raw()), 0);
+    ASSERT_EQ(remembered(), 1);
+    ASSERT_TRUE(give_up_frame(guest.domain(), mfn).ok());
+    while (frame_at(mfn).owner() != other.id())
+        ASSERT_TRUE(allocate_domain_frames(other.domain(), 0).ok());
+    EXPECT_EQ(remembered(), 0);
 }
 
 TEST_F(PageTypes, StaleTranslationsAreGoneBeforeAFrameHoldsDescriptors) {
