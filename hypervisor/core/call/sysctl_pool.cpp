@@ -36,16 +36,16 @@ void for_each_unit_in(const CpuPool& pool, Visit&& visit) {
 
 [[gnu::cold]] CallResult create(abi::SysctlCpupoolOp& request) {
     if (request.sched_id != kScheduler) return Errno::kEINVAL;
-    CpuPool* storage = TRY(heap_new<CpuPool>());
-    Result<CpuPool*> created = Errno::kEEXIST;
+    CpuPool* const pool = TRY(heap_new<CpuPool>());
+    Result<> added;
     {
         const LockGuard guard(cpu_pools_lock);
         const bool any = request.cpupool_id == abi::kCpupoolAny;
-        created = create_cpu_pool(any ? free_cpu_pool_id() : request.cpupool_id, storage);
-        if (created.ok()) request.cpupool_id = created.value()->id;
+        added = add_cpu_pool(any ? free_cpu_pool_id() : request.cpupool_id, *pool);
+        request.cpupool_id = pool->id;
     }
-    heap_delete(storage);
-    TRY(created);
+    if (!added.ok()) heap_delete(pool);
+    TRY(added);
     return 0;
 }
 
@@ -59,10 +59,15 @@ void for_each_unit_in(const CpuPool& pool, Visit&& visit) {
 }
 
 [[gnu::cold]] CallResult destroy(const abi::SysctlCpupoolOp& request) {
-    const LockGuard guard(cpu_pools_lock);
-    CpuPool& pool = *TRY(pool_of(request.cpupool_id));
-    if (leaving_cpu(pool) != nullptr) return Errno::kEBUSY;
-    TRY(destroy_cpu_pool(pool));
+    CpuPool* pool = nullptr;
+    {
+        const LockGuard guard(cpu_pools_lock);
+        pool = TRY(pool_of(request.cpupool_id));
+        if (leaving_cpu(*pool) != nullptr) return Errno::kEBUSY;
+        TRY(remove_cpu_pool(*pool));
+    }
+    wait_for_all_cpus();
+    heap_delete(pool);
     return 0;
 }
 

@@ -5,12 +5,6 @@ namespace torii {
 constinit CpuPool first_cpu_pool;
 constinit Spinlock cpu_pools_lock{LockRank::kCpuPools};
 
-namespace {
-
-constinit CpuPool* unused_pools = nullptr;
-
-}  // namespace
-
 [[gnu::cold]] CpuPool* cpu_pool_from(uint32_t id) {
     for (CpuPool* pool = &first_cpu_pool; pool != nullptr; pool = pool->next) {
         if (pool->id >= id) return pool;
@@ -30,32 +24,23 @@ constinit CpuPool* unused_pools = nullptr;
     return id;
 }
 
-[[gnu::cold]] Result<CpuPool*> create_cpu_pool(uint32_t id, CpuPool*& storage) {
+[[gnu::cold]] Result<> add_cpu_pool(uint32_t id, CpuPool& pool) {
     CpuPool* before = &first_cpu_pool;
     while (before->next != nullptr && before->next->id < id)
         before = before->next;
     if (id == 0 || (before->next != nullptr && before->next->id == id)) return Errno::kEEXIST;
-    CpuPool* const pool = unused_pools != nullptr ? unused_pools : storage;
-    if (pool == storage) {
-        storage = nullptr;
-    } else {
-        unused_pools = pool->next;
-    }
-    pool->id = id;
-    pool->shortest_run = kShortestRun;
-    pool->next = before->next;
-    before->next = pool;
-    return pool;
+    pool.id = id;
+    pool.next = before->next;
+    before->next = &pool;
+    return {};
 }
 
-[[gnu::cold]] Result<> destroy_cpu_pool(CpuPool& pool) {
+[[gnu::cold]] Result<> remove_cpu_pool(CpuPool& pool) {
     if (pool.domains != 0 || !pool.cpus.is_empty() || &pool == &first_cpu_pool) return Errno::kEBUSY;
     CpuPool* before = &first_cpu_pool;
     while (before->next != &pool)
         before = before->next;
     before->next = pool.next;
-    pool.next = unused_pools;
-    unused_pools = &pool;
     return {};
 }
 

@@ -9,8 +9,8 @@ namespace torii {
 
 inline constexpr Nanoseconds kShortestRun = 200'000;
 
-// Objects of this type are never given back, only used again: a CPU may look at a pool that it has just been
-// taken out of.
+// A CPU may look at a pool that it has just been taken out of: between remove_cpu_pool and the end of an
+// object's life comes a wait_for_all_cpus. Nobody keeps a pool in mind while waiting for a lock.
 struct CpuPool {
     constexpr CpuPool() = default;
     CpuPool(const CpuPool&) = delete;
@@ -35,11 +35,11 @@ extern Spinlock cpu_pools_lock;
 // All with the lock held. The pool with the lowest id from `id` on, or null.
 [[nodiscard]] CpuPool* cpu_pool_from(uint32_t id);
 [[nodiscard]] CpuPool* find_cpu_pool(uint32_t id);
-// A new pool, out of `storage` (which is then null) unless there is an old one to use. EEXIST.
-[[nodiscard]] Result<CpuPool*> create_cpu_pool(uint32_t id, CpuPool*& storage);
+// A new pool, which stays the caller's memory. EEXIST.
+[[nodiscard]] Result<> add_cpu_pool(uint32_t id, CpuPool& pool);
 // The lowest id that is free.
 [[nodiscard]] uint32_t free_cpu_pool_id();
 // EBUSY while it has CPUs or domains.
-[[nodiscard]] Result<> destroy_cpu_pool(CpuPool& pool);
+[[nodiscard]] Result<> remove_cpu_pool(CpuPool& pool);
 
 }  // namespace torii

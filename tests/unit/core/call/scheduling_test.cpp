@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/call/control_bitmap.h"
+#include "core/memory/heap.h"
 #include "port/machine.h"
 #include "unit/core/call/call_world.h"
 
@@ -188,6 +189,7 @@ TEST_F(SchedulingTest, TheShortestRunIsThePools) {
 TEST_F(SchedulingTest, PoolsAreMadeFilledEmptiedAndRemoved) {
     expect_pool(0, kAllCpus, 2);
     expect_free(0);
+    const uint64_t heap_before = heap_frames_in_use();
     ASSERT_EQ(pool_op(CpupoolOp::kCreate, abi::kCpupoolAny), 0);
     const uint32_t pool = pool_answer.u.cpupool_op.cpupool_id;
     EXPECT_EQ(pool, 1u);
@@ -214,6 +216,7 @@ TEST_F(SchedulingTest, PoolsAreMadeFilledEmptiedAndRemoved) {
     EXPECT_EQ(pool_op(CpupoolOp::kDestroy, pool), failure(Errno::kEBUSY));
     ASSERT_EQ(pool_op(CpupoolOp::kRemoveCpu, pool, abi::kCpupoolAny), 0);
     ASSERT_EQ(pool_op(CpupoolOp::kDestroy, pool), 0);
+    EXPECT_EQ(heap_frames_in_use(), heap_before);
     ASSERT_EQ(pool_op(CpupoolOp::kAddCpu, 0, abi::kCpupoolAny), 0);
     expect_pool(0, kAllCpus, 2);
 }

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <vector>
+
 #include "unit/core/sched/simulation.h"
 
 namespace torii::test {
@@ -125,12 +128,12 @@ TEST(AffinityTest, APinHoldsUntilItIsTakenBack) {
 class PoolTest : public ::testing::Test {
 protected:
     CpuPool& make(uint32_t id) {
-        auto* storage = new CpuPool;
+        CpuPool& pool = *pools_.emplace_back(std::make_unique<CpuPool>());
         const LockGuard guard(cpu_pools_lock);
-        CpuPool* const pool = create_cpu_pool(id, storage).value();
-        delete storage;
-        return *pool;
+        EXPECT_TRUE(add_cpu_pool(id, pool).ok());
+        return pool;
     }
+    std::vector<std::unique_ptr<CpuPool>> pools_;
     // As sysctl does it; the CPU may have to be left first.
     void move_cpu(Simulation& s, unsigned cpu, CpuPool& to) {
         {
@@ -165,7 +168,7 @@ TEST_F(PoolTest, DomainsStayInTheirPools) {
             const LockGuard guard(cpu_pools_lock);
             EXPECT_TRUE(inside.move_to(pool).ok());
             EXPECT_EQ(pool.domains, 1u);
-            EXPECT_EQ(destroy_cpu_pool(pool).error(), Errno::kEBUSY);
+            EXPECT_EQ(remove_cpu_pool(pool).error(), Errno::kEBUSY);
         }
         s.run_for(kMillisecond);
         std::vector<Nanoseconds> before;
@@ -184,27 +187,25 @@ TEST_F(PoolTest, DomainsStayInTheirPools) {
         EXPECT_TRUE(inside.move_to(first_cpu_pool).ok());
     }
     const LockGuard guard(cpu_pools_lock);
-    EXPECT_TRUE(destroy_cpu_pool(pool).ok());
+    EXPECT_TRUE(remove_cpu_pool(pool).ok());
     EXPECT_EQ(find_cpu_pool(7), nullptr);
 }
 
-TEST_F(PoolTest, IdsAreUniqueAndObjectsAreUsedAgain) {
+TEST_F(PoolTest, IdsAreUnique) {
     CpuPool& three = make(3);
     CpuPool& one = make(1);
-    auto* storage = new CpuPool;
+    CpuPool refused;
     const LockGuard guard(cpu_pools_lock);
-    EXPECT_EQ(create_cpu_pool(3, storage).error(), Errno::kEEXIST);
-    EXPECT_EQ(create_cpu_pool(0, storage).error(), Errno::kEEXIST);
+    EXPECT_EQ(add_cpu_pool(3, refused).error(), Errno::kEEXIST);
+    EXPECT_EQ(add_cpu_pool(0, refused).error(), Errno::kEEXIST);
     EXPECT_EQ(free_cpu_pool_id(), 2u);
     EXPECT_EQ(cpu_pool_from(2), &three);
     EXPECT_EQ(cpu_pool_from(4), nullptr);
-    EXPECT_EQ(destroy_cpu_pool(first_cpu_pool).error(), Errno::kEBUSY);
-    EXPECT_TRUE(destroy_cpu_pool(three).ok());
-    EXPECT_EQ(create_cpu_pool(2, storage).value(), &three);
-    EXPECT_NE(storage, nullptr);
-    delete storage;
-    EXPECT_TRUE(destroy_cpu_pool(three).ok());
-    EXPECT_TRUE(destroy_cpu_pool(one).ok());
+    EXPECT_EQ(remove_cpu_pool(first_cpu_pool).error(), Errno::kEBUSY);
+    EXPECT_TRUE(remove_cpu_pool(three).ok());
+    EXPECT_EQ(free_cpu_pool_id(), 2u);
+    EXPECT_TRUE(remove_cpu_pool(one).ok());
+    EXPECT_EQ(free_cpu_pool_id(), 1u);
 }
 
 TEST_F(PoolTest, ACpuIsTakenAwayFromUnitsThatAreBoundToIt) {
@@ -219,7 +220,7 @@ TEST_F(PoolTest, ACpuIsTakenAwayFromUnitsThatAreBoundToIt) {
     EXPECT_TRUE(guest.unit.is_running());
     move_cpu(s, 1, first_cpu_pool);
     const LockGuard guard(cpu_pools_lock);
-    EXPECT_TRUE(destroy_cpu_pool(pool).ok());
+    EXPECT_TRUE(remove_cpu_pool(pool).ok());
 }
 
 }  // namespace
