@@ -21,9 +21,9 @@ struct PciAddress {
 [[nodiscard]] uint32_t pci_read(PciAddress device, unsigned reg, unsigned width);
 void pci_write(PciAddress device, unsigned reg, unsigned width, uint32_t value);
 
-// A register of four bytes in the memory of a device.
+// A register in the memory of a device: four bytes, or those that are written, 1, 2 or 4; aligned to that.
 [[nodiscard]] uint32_t device_read(MachineAddr address);
-void device_write(MachineAddr address, uint32_t value);
+void device_write(MachineAddr address, unsigned width, uint32_t value);
 
 // Interrupt lines: what IO-APICs take in, numbered as ACPI's global system interrupts.
 struct LineRoute {

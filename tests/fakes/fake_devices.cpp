@@ -147,9 +147,12 @@ uint32_t device_read(MachineAddr address) {
     const auto found = fakes::devices().memory.find(address.raw());
     return found == fakes::devices().memory.end() ? ~0u : found->second;
 }
-void device_write(MachineAddr address, uint32_t value) {
+void device_write(MachineAddr address, unsigned width, uint32_t value) {
     ++fakes::devices().memory_writes;
-    fakes::devices().memory[address.raw()] = value;
+    uint32_t& word = fakes::devices().memory[address.raw() & ~uint64_t{3}];
+    const auto shift = static_cast<unsigned>(address.raw() & 3) * 8;
+    const uint32_t bits = width == 4 ? ~0u : ((1u << (8 * width)) - 1) << shift;
+    word = (word & ~bits) | (value << shift & bits);
 }
 uint32_t line_count() {
     return fakes::Devices::kLines;

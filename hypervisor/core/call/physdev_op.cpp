@@ -159,6 +159,13 @@ CallResult note(CallContext& context) {
     return 0;
 }
 
+// Before a driver maps the device's memory.
+CallResult add_device(CallContext& context) {
+    const auto request = TRY(request_of<abi::PhysdevPciDeviceAdd>(context));
+    if (request.seg == 0) device_interrupts.guard_table({request.bus, request.devfn});
+    return 0;
+}
+
 CallResult device_op(CallContext& context) {
     switch (static_cast<PhysdevOp>(context.arg32<0>())) {
         case PhysdevOp::kApicRead:
@@ -189,7 +196,7 @@ CallResult device_op(CallContext& context) {
         case PhysdevOp::kRestoreMsiExt:
             return restore_messages_of_segment(context);
         case PhysdevOp::kPciDeviceAdd:
-            return note<abi::PhysdevPciDeviceAdd>(context);
+            return add_device(context);
         case PhysdevOp::kPciDeviceRemove:
             return note<abi::PciDevice>(context);
         case PhysdevOp::kPciMmcfgReserved:

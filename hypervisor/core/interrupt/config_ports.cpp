@@ -15,13 +15,22 @@ unsigned register_of(uint32_t selector, uint16_t port) {
     return (selector & 0xfc) | (port & 3);
 }
 
-// Which bits of one byte of a message capability the domain may write.
-uint8_t writable_msi_bits(unsigned offset, bool is_set_up) {
-    return offset == MsiRegisters::kControl && is_set_up ? MsiRegisters::kEnable : 0;
+// What one byte of a capability becomes when the domain writes `wanted` to it.
+uint8_t msi_byte(PciAddress device, unsigned offset, uint8_t wanted, uint8_t current) {
+    if (offset != MsiRegisters::kControl) return current;
+    constexpr auto kEnable = static_cast<uint8_t>(MsiRegisters::kEnable);
+    const bool on = (wanted & kEnable) != 0 && device_interrupts.has_messages(device, MessageKind::kMsi);
+    return static_cast<uint8_t>((current & ~kEnable) | (on ? kEnable : 0));
 }
-uint8_t writable_msix_bits(unsigned offset) {
-    constexpr uint16_t kWritable = MsixRegisters::kEnable | MsixRegisters::kMaskAll;
-    return offset == MsixRegisters::kControl + 1 ? kWritable >> 8 : 0;
+
+// A kernel switches MSI-X on before it maps the first message, masked as a whole; so it stays until then.
+uint8_t msix_byte(PciAddress device, unsigned offset, uint8_t wanted, uint8_t current) {
+    if (offset != MsixRegisters::kControl + 1) return current;
+    constexpr auto kEnable = static_cast<uint8_t>(MsixRegisters::kEnable >> 8);
+    constexpr auto kMaskAll = static_cast<uint8_t>(MsixRegisters::kMaskAll >> 8);
+    if ((wanted & kEnable) != 0 && !device_interrupts.has_messages(device, MessageKind::kMsiX))
+        wanted |= kMaskAll;
+    return static_cast<uint8_t>((current & ~(kEnable | kMaskAll)) | (wanted & (kEnable | kMaskAll)));
 }
 
 struct Capability {
@@ -58,24 +67,20 @@ void write_config_data(uint32_t selector, uint16_t port, unsigned width, uint32_
 }
 
 [[gnu::cold]] void write_config_filtered(PciAddress device, unsigned reg, unsigned width, uint32_t value) {
-    uint32_t writable = ~0u;
-    if (reg >= kFirstCapability) {
-        const Capability msi = msi_of(device), msix = msix_of(device);
-        for (unsigned i = 0; i < width; ++i) {
-            uint32_t bits = 0xff;
-            // MSI may always be switched off.
-            if (msi.has(reg + i)) {
-                const bool is_set_up = device_interrupts.has_messages(device, MessageKind::kMsi);
-                const bool off = (value >> (8 * i) & MsiRegisters::kEnable) == 0;
-                bits = writable_msi_bits(reg + i - msi.start, is_set_up || off);
-            } else if (msix.has(reg + i)) {
-                bits = writable_msix_bits(reg + i - msix.start);
-            }
-            writable = (writable & ~(0xffu << (8 * i))) | bits << (8 * i);
+    const Capability msi = reg < kFirstCapability ? Capability{} : msi_of(device);
+    const Capability msix = reg < kFirstCapability ? Capability{} : msix_of(device);
+    uint32_t written = 0;
+    for (unsigned i = 0; i < width; ++i) {
+        const unsigned at = reg + i;
+        auto byte = static_cast<uint8_t>(value >> (8 * i));
+        if (msi.has(at)) {
+            byte = msi_byte(device, at - msi.start, byte, static_cast<uint8_t>(pci_read(device, at, 1)));
+        } else if (msix.has(at)) {
+            byte = msix_byte(device, at - msix.start, byte, static_cast<uint8_t>(pci_read(device, at, 1)));
         }
+        written |= uint32_t{byte} << (8 * i);
     }
-    if (writable != ~0u) value = (pci_read(device, reg, width) & ~writable) | (value & writable);
-    pci_write(device, reg, width, value);
+    pci_write(device, reg, width, written);
 }
 
 }  // namespace torii

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "core/event/hooks.h"
 #include "core/memory/heap.h"
+#include "core/memory/io_frames.h"
 #include "port/devices.h"
 #include "port/machine.h"
 
@@ -31,6 +32,7 @@ LineRoute route_of(const Interrupt& interrupt) {
 }
 
 void set_masked(const Interrupt& interrupt, bool masked) {
+    masked = masked || interrupt.masked_by_domain;
     if (interrupt.kind == Interrupt::Kind::kLine) {
         mask_line(interrupt.pirq, masked);
     } else {
@@ -159,6 +161,9 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
     const MessagePlace place = TRY(msi ? msi_place(request.device, together)
                                        : msix_place(request.device, request.index, request.table));
     TRY(check_place(place));
+    guard_table(request.device);
+    if (!msi && !has_messages(request.device, MessageKind::kMsiX))
+        mask_all_entries(msix_table(request.device));
     // Vectors and numbers for all that the device may send, wanted or not.
     const uint32_t first = TRY(free_numbers(together));
     TRY(make_room(first, together));
@@ -193,7 +198,7 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
         vectors_.release(each.cpu, each.vector, 1);
         each.vector = 0;
         each.is_mapped = false;
-        each.in_service = false;
+        each.in_service = each.masked_by_domain = false;
         each.listener = nullptr;
         each.trigger = Interrupt::Trigger::kUnknown;
     }
@@ -269,6 +274,24 @@ Result<bool> DeviceInterrupts::needs_end(DomId domain, uint32_t pirq) {
     Interrupt* const interrupt = of_domain(domain, pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
     return interrupt->kind == Interrupt::Kind::kLine && is_level(*interrupt);
+}
+
+[[gnu::cold]] void DeviceInterrupts::mask_for_domain(MachineAddr entry, bool masked) {
+    for (uint32_t number = lines_; number < kMost; ++number) {
+        Interrupt* const interrupt = at(number);
+        if (interrupt == nullptr || !interrupt->is_mapped || interrupt->place.kind != MessageKind::kMsiX ||
+            interrupt->place.entry != entry)
+            continue;
+        const LockGuard guard(interrupt->lock);
+        interrupt->masked_by_domain = masked;
+        set_masked(*interrupt, interrupt->listener == nullptr);
+    }
+}
+
+[[gnu::cold]] void DeviceInterrupts::guard_table(PciAddress device) {
+    const GuardedRange table = msix_table(device);
+    if (table.bytes != 0 && !guard_io_range(table).ok())
+        log(LogLevel::kWarning, "no room to guard the messages of device {x}:{x}", device.bus, device.devfn);
 }
 
 // --- when they come

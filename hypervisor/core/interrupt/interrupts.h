@@ -40,6 +40,7 @@ struct Interrupt {
     // Under lock:
     DomId mapped_by{};  // who may bind it, while `is_mapped`
     bool is_mapped = false;
+    bool masked_by_domain = false;        // a message: what the domain wrote to its mask
     bool in_service = false;              // a level-triggered line waits for its domain
     Trigger trigger = Trigger::kUnknown;  // of a line
     bool active_low = false;
@@ -99,6 +100,12 @@ public:
     // A device vector came to the calling CPU, before the end is told to its APIC. False: nobody's.
     bool arrive(CpuId cpu, unsigned vector);
 
+    // The domain masks the message of an MSI-X entry, or takes its mask away. Of an entry that nobody has
+    // mapped nothing is remembered: it is masked.
+    void mask_for_domain(MachineAddr entry, bool masked);
+    // Guards the function's table of MSI-X against stores (core/memory/io_frames.h); nothing happens without
+    // one.
+    void guard_table(PciAddress device);
     // Whether the function has a message of that kind that the hypervisor set up.
     [[nodiscard]] bool has_messages(PciAddress device, MessageKind kind) const;
     // For tests and reports; null: no such interrupt.

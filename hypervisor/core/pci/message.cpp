@@ -27,7 +27,7 @@ void mask_entry(MachineAddr entry, bool masked) {
     const uint32_t before = device_read(control);
     const uint32_t after =
         masked ? before | MsixRegisters::kEntryMasked : before & ~MsixRegisters::kEntryMasked;
-    if (after != before) device_write(control, after);
+    if (after != before) device_write(control, 4, after);
 }
 
 // Where the table of MSI-X begins; `told` counts where the BAR is empty.
@@ -63,23 +63,28 @@ Result<MachineAddr> table_address(PciAddress device, unsigned capability, Machin
     return MessagePlace{device, MessageKind::kMsiX, capability, 0, entry};
 }
 
-[[gnu::cold]] FrameRange msix_table_frames(PciAddress device) {
+[[gnu::cold]] GuardedRange msix_table(PciAddress device) {
     Result<uint8_t> capability = find_message_capability(device, MessageKind::kMsiX);
     if (!capability.ok()) return {};
     Result<MachineAddr> table = table_address(device, capability.value(), MachineAddr{});
-    if (!table.ok()) return {};
+    if (!table.ok() || !pci::may_be_device_memory(frame_of(table.value()))) return {};
     const uint64_t entries = (control_of(device, capability.value()) & MsixRegisters::kSizeMask) + 1u;
-    const Mfn last = frame_of(table.value() + (entries * MsixRegisters::kEntryBytes - 1));
-    return {frame_of(table.value()), last.raw() - frame_of(table.value()).raw() + 1};
+    const uint32_t owner = uint32_t{device.bus} << 8 | device.devfn;
+    return {table.value(), entries * MsixRegisters::kEntryBytes, IoGuard::kMessageTable, owner};
+}
+
+[[gnu::cold]] void mask_all_entries(const GuardedRange& table) {
+    for (uint64_t at = 0; at < table.bytes; at += MsixRegisters::kEntryBytes)
+        mask_entry(table.start + at, true);
 }
 
 [[gnu::cold]] void set_up_message(const MessagePlace& place, uint32_t address, uint8_t vector,
                                   unsigned count) {
     if (place.kind == MessageKind::kMsiX) {
         mask_entry(place.entry, true);
-        device_write(place.entry, address);
-        device_write(place.entry + MsixRegisters::kEntryHigh, 0);
-        device_write(place.entry + MsixRegisters::kEntryData, vector);
+        device_write(place.entry, 4, address);
+        device_write(place.entry + MsixRegisters::kEntryHigh, 4, 0);
+        device_write(place.entry + MsixRegisters::kEntryData, 4, vector);
         return;
     }
     const uint16_t control = control_of(place.device, place.capability);
@@ -102,7 +107,7 @@ Result<MachineAddr> table_address(PciAddress device, unsigned capability, Machin
     const bool masked =
         (device_read(place.entry + MsixRegisters::kEntryControl) & MsixRegisters::kEntryMasked) != 0;
     mask_entry(place.entry, true);
-    device_write(place.entry, address);
+    device_write(place.entry, 4, address);
     if (!masked) mask_entry(place.entry, false);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/frame.h"
 #include "base/result.h"
+#include "core/memory/io_frames.h"
 #include "port/devices.h"
 
 namespace torii {
@@ -57,12 +58,11 @@ struct MsixRegisters {
 // where the control domain says that it lies. EINVAL: no such entry. ENXIO: the function's memory is switched
 // off, or has no address. EPERM: the table would lie in RAM or in the hypervisor's own devices.
 [[nodiscard]] Result<MessagePlace> msix_place(PciAddress device, unsigned index, MachineAddr told);
-// First frame of the MSI-X table and their number; none without one.
-struct FrameRange {
-    Mfn first{};
-    uint64_t count = 0;
-};
-[[nodiscard]] FrameRange msix_table_frames(PciAddress device);
+// Where the function's MSI-X table lies; no bytes without one, or where its BAR says nothing usable.
+[[nodiscard]] GuardedRange msix_table(PciAddress device);
+
+// What firmware or an earlier kernel left in the table sends nothing any more.
+void mask_all_entries(const GuardedRange& table);
 
 // Writes address and data; `count` messages share them (MSI, a power of two). The place is masked where that
 // is possible, and MSI is switched off.

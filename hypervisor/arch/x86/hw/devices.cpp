@@ -22,20 +22,22 @@ uint16_t select(PciAddress device, unsigned reg) {
     return static_cast<uint16_t>(kDataPort + (reg & 3));
 }
 
-// A register of a device, through one of the CPU's windows.
-class DeviceRegister {
+// A place in a device's memory, through one of the CPU's windows.
+class DevicePlace {
 public:
-    explicit DeviceRegister(MachineAddr address) : page_(hw::map_device_window(frame_of(address))) {
-        register_ = reinterpret_cast<volatile uint32_t*>(static_cast<unsigned char*>(page_) +
-                                                         offset_in_page(address));
+    explicit DevicePlace(MachineAddr address) : page_(hw::map_device_window(frame_of(address))) {
+        place_ = static_cast<unsigned char*>(page_) + offset_in_page(address);
     }
-    DeviceRegister(const DeviceRegister&) = delete;
-    ~DeviceRegister() { window_unmap(page_); }
-    volatile uint32_t& operator*() const { return *register_; }
+    DevicePlace(const DevicePlace&) = delete;
+    ~DevicePlace() { window_unmap(page_); }
+    template <class T>
+    [[nodiscard]] volatile T& as() const {
+        return *reinterpret_cast<volatile T*>(place_);
+    }
 
 private:
     void* page_;
-    volatile uint32_t* register_;
+    unsigned char* place_;
 };
 
 }  // namespace
@@ -55,11 +57,18 @@ void pci_write(PciAddress device, unsigned reg, unsigned width, uint32_t value) 
 }
 
 uint32_t device_read(MachineAddr address) {
-    return *DeviceRegister(address);
+    return DevicePlace(address).as<uint32_t>();
 }
 
-void device_write(MachineAddr address, uint32_t value) {
-    *DeviceRegister(address) = value;
+void device_write(MachineAddr address, unsigned width, uint32_t value) {
+    const DevicePlace place(address);
+    if (width == 1) {
+        place.as<uint8_t>() = static_cast<uint8_t>(value);
+    } else if (width == 2) {
+        place.as<uint16_t>() = static_cast<uint16_t>(value);
+    } else {
+        place.as<uint32_t>() = value;
+    }
 }
 
 }  // namespace torii

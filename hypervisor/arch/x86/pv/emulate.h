@@ -185,6 +185,9 @@ bool reads_memory(const Instruction& instruction);
 uint64_t source_address(const Instruction& instruction, const GuestRegisters& registers,
                         const SegmentBases& bases);
 
+// The bases that count for the instruction, as the calling CPU has them.
+SegmentBases live_bases_for(const Instruction& instruction);
+
 // A store of a guest kernel that faulted at `fault_address` because a page table is mapped read-only there.
 struct FaultedStore {
     uint64_t fault_address = 0;

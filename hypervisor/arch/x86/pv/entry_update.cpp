@@ -96,7 +96,12 @@ Result<> write_l1_entry(Domain& holder, Domain& owner, uint64_t* place, Pte desi
         const Mfn mfn = desired.mfn();
         desired.raw = (desired.raw | kL1Rules.forced_on) & ~kL1Rules.forced_off;
         const bool same_write_bit = ((old.raw ^ desired.raw) & kPteWrite) == 0;
-        if (same_write_bit || !frame_exists(mfn) || frame_at(mfn).owner() == kOwnerIo) {
+        if (same_write_bit) {
+            exchange_entry(place, desired, preserve_ad);
+            return {};
+        }
+        if (!frame_exists(mfn) || frame_at(mfn).owner() == kOwnerIo) {
+            keep_guarded_read_only(desired);
             exchange_entry(place, desired, preserve_ad);
             return {};
         }

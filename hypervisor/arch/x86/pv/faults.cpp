@@ -93,7 +93,9 @@ void handle_exception(Vcpu& vcpu, GuestRegisters& registers, unsigned vector, ui
 void handle_page_fault(Vcpu& vcpu, GuestRegisters& registers, uint64_t address, uint32_t error_code) {
     const bool kernel = vcpu.entry.in_kernel_mode != 0;
     if (kernel && (error_code & (kFaultPresent | kFaultWrite)) == (kFaultPresent | kFaultWrite) &&
-        guest_range_ok(address, 8) && emulate_page_table_write(vcpu, registers, address))
+        guest_range_ok(address, 8) &&
+        (emulate_page_table_write(vcpu, registers, address) ||
+         emulate_device_store(vcpu, registers, address)))
         return;
     // The guest's kernel doesn't know that it runs in ring 3.
     if (kernel) error_code &= ~kFaultUser;

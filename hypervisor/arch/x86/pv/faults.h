@@ -19,6 +19,8 @@ inline constexpr uint32_t kFaultUser = 1u << 2;
 [[nodiscard]] bool emulate_privileged_instruction(Vcpu& vcpu, GuestRegisters& registers, bool forced);
 // Carries out a store to a page table that is mapped read-only; false when it isn't one.
 [[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestRegisters& registers, uint64_t address);
+// The same for one to device memory that the control domain may only read.
+[[nodiscard]] bool emulate_device_store(Vcpu& vcpu, GuestRegisters& registers, uint64_t address);
 // The bytes at rip, as many as can be read up to `most`.
 [[nodiscard]] size_t fetch_instruction(const GuestRegisters& registers, uint8_t* bytes, size_t most);
 

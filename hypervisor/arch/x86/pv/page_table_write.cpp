@@ -13,12 +13,6 @@
 namespace torii::pv {
 namespace {
 
-SegmentBases bases_for(const Instruction& instruction) {
-    if (instruction.segment == SegmentOverride::kNone) return {};
-    const LiveBases live = read_segment_bases();
-    return {.fs = live.fs, .gs = live.active_gs};
-}
-
 // Under the page-table lock: `table` is what `address` maps, if that is a validated L1 of the domain.
 Mfn l1_table_at(const Vcpu& vcpu, uint64_t address) {
     const L1Place place = find_l1(vcpu.pv.kernel_root, address);
@@ -35,6 +29,12 @@ Mfn l1_table_at(const Vcpu& vcpu, uint64_t address) {
 
 }  // namespace
 
+SegmentBases live_bases_for(const Instruction& instruction) {
+    if (instruction.segment == SegmentOverride::kNone) return {};
+    const LiveBases live = read_segment_bases();
+    return {.fs = live.fs, .gs = live.active_gs};
+}
+
 bool emulate_page_table_write(Vcpu& vcpu, GuestRegisters& registers, uint64_t address) {
     Domain& domain = *vcpu.domain;
     const LockGuard guard(domain.page_table_lock);
@@ -46,7 +46,7 @@ bool emulate_page_table_write(Vcpu& vcpu, GuestRegisters& registers, uint64_t ad
     Result<Instruction> decoded = decode(std::span<const uint8_t>(bytes, count));
     if (!decoded.ok() || !is_memory_store(decoded.value().operation)) return false;
     const Instruction& instruction = decoded.value();
-    const SegmentBases bases = bases_for(instruction);
+    const SegmentBases bases = live_bases_for(instruction);
 
     const MappedFrame page(table);
     uint64_t* const place = page.as<uint64_t>() + (address & ~kPageMask) / 8;

@@ -55,8 +55,11 @@ Result<> apply_flag_rules(const FlagRules& rules, Pte& entry) {
     return {};
 }
 
-Result<> get_io_target(const Domain& holder, Pte entry) {
-    if (holder.io.all_memory && !is_reserved_io_frame(entry.mfn())) return {};
+Result<> get_io_target(const Domain& holder, Pte& entry) {
+    if (holder.io.all_memory && !is_reserved_io_frame(entry.mfn())) {
+        keep_guarded_read_only(entry);
+        return {};
+    }
     log_guest(LogLevel::kInfo, "d{} may not map frame {x}: it is not RAM of its own", holder.id, entry.mfn());
     return Errno::kEINVAL;
 }
@@ -313,6 +316,10 @@ Result<> unpin_table(Domain& domain, Mfn mfn) {
     frame.type.fetch_and(~TypeWord::kPinned, std::memory_order_relaxed);
     put_table(domain, mfn);
     return {};
+}
+
+void keep_guarded_read_only(Pte& entry) {
+    if (entry.writable() && is_guarded_io_frame(entry.mfn())) entry.raw &= ~kPteWrite;
 }
 
 Result<> get_l1_target(Domain& holder, Domain& owner, Pte& entry) {

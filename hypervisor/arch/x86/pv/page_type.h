@@ -65,6 +65,9 @@ void put_l1_target(const Domain& holder, Pte entry);
 // The same for an entry whose translation is flushed on the holder's CPUs before others let the frame go.
 void put_l1_target_to_be_flushed(Pte entry);
 
+// An entry for device memory whose writes the hypervisor looks at loses its write bit.
+void keep_guarded_read_only(Pte& entry);
+
 // Replaces entry `slot` of the validated table `table`. With `preserve_ad` the accessed and dirty bits set by
 // the CPU meanwhile stay.
 [[nodiscard]] Result<> write_entry(Domain& holder, Domain& owner, Mfn table, unsigned slot, Pte desired,

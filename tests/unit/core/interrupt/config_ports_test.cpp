@@ -70,11 +70,19 @@ TEST_F(ConfigPorts, MsiIsSwitchedOnOnlyWhenItIsSetUp) {
 
 TEST_F(ConfigPorts, MsixIsSwitchedAndMaskedAsAWhole) {
     fakes::PciFunction& function = add_msix();
-    write(kMsix + 2, 2, 0xc7ff);
-    EXPECT_EQ(function.read(kMsix + 2, 2), 0xc007u);
+    // What somebody left in an entry must not be sent.
+    fakes::devices().memory[function.entry(3).raw() + 12] = 0;
+    write(kMsix + 2, 2, 0x8000);
+    EXPECT_EQ(function.read(kMsix + 2, 2), 0xc007u) << "nothing is set up: on, and masked";
+    ASSERT_TRUE(
+        device_interrupts.map_message(DomId(0), {.device = kDevice, .kind = MessageKind::kMsiX, .index = 0})
+            .ok());
     write(kMsix, 4, 0x80000000);
     EXPECT_TRUE(function.msix_enabled());
+    EXPECT_FALSE(function.send_msix(3));
     EXPECT_EQ(function.read(kMsix + 4, 4), 0x800u | fakes::PciFunction::kTableBar);
+    write(kMsix + 3, 1, 0);
+    EXPECT_EQ(function.read(kMsix + 2, 2), 0x0007u);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <torii/abi/physdev.h>
 
 #include "core/interrupt/interrupts.h"
+#include "core/memory/io_frames.h"
 #include "fakes/fake_devices.h"
 #include "fakes/fake_machine.h"
 #include "unit/core/call/call_world.h"
@@ -29,6 +30,8 @@ protected:
         device_interrupts.unmap_all(control().id);
         for (const Port port : ports_)
             (void)control().events.close(port);
+        for (const uint32_t of : {0x18u, 0x20u, 0x100u})
+            (void)guard_io_range({{}, 0, IoGuard::kMessageTable, of});  // ENOSPC: there was none
         fakes::devices().clear();
         // Vectors are free again after a time.
         fakes::machine().advance(VectorSpace::kLingers + 1'000'000);

@@ -103,12 +103,14 @@ TEST_F(Messages, ATableLiesInDeviceMemoryOrNowhere) {
     EXPECT_EQ(msix_place(kDevice, 0, kBar).error(), Errno::kENXIO) << "its memory is off";
 }
 
-TEST_F(Messages, TheTablesFramesAreKnown) {
-    add({.msix_entries = 512, .table_bar = kBar, .table_offset = 0x800});
-    const FrameRange frames = msix_table_frames(kDevice);
-    EXPECT_EQ(frames.first, frame_of(kBar));
-    EXPECT_EQ(frames.count, 3u);
-    EXPECT_EQ(msix_table_frames({9, 9}).count, 0u);
+TEST_F(Messages, TheTablesPlaceIsKnown) {
+    fakes::PciFunction& function = add({.msix_entries = 512, .table_bar = kBar, .table_offset = 0x800});
+    const GuardedRange table = msix_table(kDevice);
+    EXPECT_EQ(table.start, kBar + 0x800);
+    EXPECT_EQ(table.bytes, 512u * 16);
+    EXPECT_EQ(msix_table({9, 9}).bytes, 0u);
+    function.set(0x10 + 4 * fakes::PciFunction::kTableBar, 4, 0x5000 | 4);
+    EXPECT_EQ(msix_table(kDevice).bytes, 0u) << "not RAM";
 }
 
 }  // namespace
