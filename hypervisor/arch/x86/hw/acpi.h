@@ -23,12 +23,29 @@ void acpi_start(MachineAddr rsdp);
 // All IO-APICs belong to the hypervisor: their frames are closed to dom0.
 void reserve_io_apics();
 
+// A register of one byte, at a port or in memory.
+struct ByteRegister {
+    uint16_t port = 0;
+    volatile uint8_t* memory = nullptr;
+    [[nodiscard]] bool exists() const { return port != 0 || memory != nullptr; }
+};
+
+// Both are read by acpi_start().
 struct PowerRegisters {
     uint16_t control_a = 0;  // PM1a_CNT_BLK, 0: none
     uint16_t control_b = 0;
-    uint16_t reset_port = 0;
+    ByteRegister reset;
     uint8_t reset_value = 0;
+    ByteRegister sleep_control;  // of machines with reduced hardware
 };
-extern PowerRegisters power_registers;  // read by acpi_start()
+extern PowerRegisters power_registers;
+
+struct ClockDevices {
+    MachineAddr hpet{};          // 0: none
+    uint16_t pm_timer_port = 0;  // 0: none
+    bool pm_timer_is_wide = false;
+    bool no_rtc = false;
+};
+extern ClockDevices clock_devices;
 
 }  // namespace torii::hw

@@ -132,7 +132,7 @@ extern "C" [[noreturn]] void boot_main() {
     apic_start();
     boot_cpu.apic_id = apic_id();
     reserve_io_apics();
-    set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
+    if (wall_clock_seconds() != 0) set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
     start_policies();
     prepare_scheduler(kBootCpu);
