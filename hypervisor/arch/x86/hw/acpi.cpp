@@ -55,6 +55,16 @@ uint64_t search_rsdp(uint64_t from, uint64_t to) {
     return 0;
 }
 
+// Where a BIOS puts it (ACPI specification 6.4, section 5.2.5.1).
+boot::AcpiRoot search_root() {
+    const uint64_t extended = uint64_t{Physical::read<uint16_t>(0x40e)} << 4;
+    uint64_t rsdp = extended != 0 ? search_rsdp(extended, extended + 1024) : 0;
+    if (rsdp == 0) rsdp = search_rsdp(0xe0000, 0x100000);
+    if (rsdp == 0) return {};
+    if (Physical::read<uint8_t>(rsdp + 15) >= 2) return {Physical::read<uint64_t>(rsdp + 24), true};
+    return {Physical::read<uint32_t>(rsdp + 16), false};
+}
+
 // The beginning of a table, all that its reader needs of it.
 [[gnu::section(".boot.bss")]] constinit uint8_t table_bytes[kPageSize];
 
@@ -136,24 +146,18 @@ void each_madt_entry(Visit&& visit) {
 
 }  // namespace
 
-void acpi_start(MachineAddr given) {
-    uint64_t rsdp = given.raw();
-    if (rsdp == 0) {
-        const uint64_t extended = uint64_t{Physical::read<uint16_t>(0x40e)} << 4;
-        if (extended != 0) rsdp = search_rsdp(extended, extended + 1024);
-        if (rsdp == 0) rsdp = search_rsdp(0xe0000, 0x100000);
-    }
-    if (rsdp == 0) {
+void acpi_start(boot::AcpiRoot root) {
+    if (root.address == 0) root = search_root();
+    if (root.address == 0) {
         log(LogLevel::kWarning, "no ACPI tables found");
         return;
     }
-    const bool wide = Physical::read<uint8_t>(rsdp + 15) >= 2;
-    const uint64_t root = wide ? Physical::read<uint64_t>(rsdp + 24) : Physical::read<uint32_t>(rsdp + 16);
-    const auto length = Physical::read<uint32_t>(root + 4);
+    const auto length = Physical::read<uint32_t>(root.address + 4);
     if (length < 36 || length > kLargestTable) return;
-    const unsigned step = wide ? 8 : 4;
+    const unsigned step = root.wide ? 8 : 4;
     for (uint32_t at = 36; at + step <= length; at += step)
-        look_at(wide ? Physical::read<uint64_t>(root + at) : Physical::read<uint32_t>(root + at));
+        look_at(root.wide ? Physical::read<uint64_t>(root.address + at)
+                          : Physical::read<uint32_t>(root.address + at));
 }
 
 InterruptRoute find_isa_route(unsigned irq) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/frame.h"
+#include "boot/multiboot.h"
 
 namespace torii::hw {
 
@@ -14,8 +15,8 @@ struct InterruptRoute {
     bool level = false;
 };
 
-// Finds the tables; 0 searches the BIOS areas.
-void acpi_start(MachineAddr rsdp);
+// Finds the tables; without an address it searches the BIOS areas.
+void acpi_start(boot::AcpiRoot root);
 [[nodiscard]] InterruptRoute find_isa_route(unsigned irq);
 // The CPUs that firmware enabled: how many, and the local APIC id of each.
 [[nodiscard]] unsigned count_processors();

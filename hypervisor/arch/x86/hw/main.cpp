@@ -63,8 +63,15 @@ void start_memory() {
     if (options.serial_console) serial_start(options.com1_port, options.com1_baud);
     log(LogLevel::kInfo, "Torii {}", kSourceRevision);
     if (boot_information.problem != nullptr) BUG(boot_information.problem);
-    log(LogLevel::kInfo, "{} MiB of RAM, {} modules, command line: {}", boot_memory_map.ram_frames >> 8,
-        boot_information.module_count, boot_information.command_line);
+    if (boot_information.map_entries_left_out != 0)
+        log(LogLevel::kWarning, "the memory map has {} entries too many: what they name is not used",
+            boot_information.map_entries_left_out);
+    if (boot_information.modules_left_out != 0)
+        log(LogLevel::kWarning, "{} modules too many: only kernel and initial RAM disk are used",
+            boot_information.modules_left_out);
+    log(LogLevel::kInfo, "{} MiB of RAM, {} modules, loaded at {x} {}, command line: {}",
+        boot_memory_map.ram_frames >> 8, boot_information.module_count, image_address(image_start),
+        boot_information.efi_system_table != 0 ? "under EFI" : "under a BIOS", boot_information.command_line);
     decide_speculation(options.speculation);
     set_up_memory(boot_information, options.direct_map_limit);
     log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
@@ -127,7 +134,7 @@ extern "C" [[noreturn]] void boot_main() {
     // From here on the CPU's own stack is the one for traps; the boot stack knows its CPU too.
     my_stack_top().cpu = &boot_cpu;
     if (speculation.isolate_guests) build_guest_views(kBootCpu);
-    acpi_start(boot_information.rsdp);
+    acpi_start(boot_information.acpi);
     start_clock();
     apic_start();
     boot_cpu.apic_id = apic_id();

@@ -95,8 +95,8 @@ uint64_t flags_of(Protection protection) {
 }
 
 void map_image_range(const char* from, const char* to, Protection protection) {
-    for (auto at = reinterpret_cast<uint64_t>(from); at < reinterpret_cast<uint64_t>(to); at += kPageSize)
-        l1_entry(at) = (at - TORII_IMAGE_BASE) | flags_of(protection);
+    for (const char* at = from; at < to; at += kPageSize)
+        l1_entry(reinterpret_cast<uint64_t>(at)) = image_address(at).raw() | flags_of(protection);
 }
 
 void map_direct(Mfn end) {
@@ -219,9 +219,7 @@ void* map_device(MachineAddr address, uint64_t bytes) {
 
 void build_cpu_area(CpuId cpu) {
     const uint64_t area = area_of(cpu);
-    map_page(area + TORII_AREA_STUB,
-             Mfn((reinterpret_cast<uint64_t>(stub_page) - TORII_IMAGE_BASE) >> kPageShift),
-             Protection::kExecute);
+    map_page(area + TORII_AREA_STUB, frame_of(image_address(stub_page)), Protection::kExecute);
     const auto back = [](uint64_t address) { map_page(address, table_frame(), Protection::kReadWrite); };
     back(area + TORII_AREA_LOCAL);
     back(area + TORII_AREA_GDT + 14 * kPageSize);
@@ -248,8 +246,8 @@ void release_boot_memory() {
         l1_entry(at) = 0;
     }
     flush_globals_everywhere();
-    const Mfn first((start - TORII_IMAGE_BASE) >> kPageShift);
-    for (Mfn mfn = first; mfn.raw() < (end - TORII_IMAGE_BASE) >> kPageShift; ++mfn) {
+    const Mfn first = frame_of(image_address(boot_start));
+    for (Mfn mfn = first; mfn < frame_of(image_address(boot_end)); ++mfn) {
         Frame& frame = frame_at(mfn);
         frame.count.store(0, std::memory_order_relaxed);
         frame.set_owner(kOwnerNone);

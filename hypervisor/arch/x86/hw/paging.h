@@ -1,6 +1,7 @@
 // The hypervisor's own address space: slots 256 to 271.
 #pragma once
 
+#include "arch/x86/hw/layout.h"
 #include "base/frame.h"
 #include "base/ids.h"
 
@@ -29,6 +30,13 @@ private:
 };
 
 enum class Protection : uint8_t { kReadOnly, kReadWrite, kExecute };
+
+// How far the image lies from where it was linked to be loaded (boot.S).
+extern "C" const uint64_t image_displacement;
+// Where in the machine a place of the image lies.
+[[nodiscard]] inline MachineAddr image_address(const void* place) {
+    return MachineAddr(reinterpret_cast<uint64_t>(place) - TORII_IMAGE_BASE + image_displacement);
+}
 
 // The hypervisor's root table; idle CPUs run on it.
 extern Mfn hypervisor_root;
