@@ -115,6 +115,8 @@ constexpr OptionRow kRows[] = {
          options.no_reboot = value != "no" && value != "0" && value != "false";
          return true;
      }},
+    // Every line is on its way before whoever wrote it goes on: there is nothing to choose.
+    {"sync_console", [](std::string_view) { return true; }},
     {"watchdog",
      [](std::string_view value) {
          constexpr uint32_t kUsual = 5;

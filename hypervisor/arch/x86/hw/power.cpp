@@ -1,7 +1,6 @@
 #include "arch/x86/hw/power.h"
 
 #include "arch/x86/hw/acpi.h"
-#include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
 #include "base/log.h"
 #include "port/machine.h"
@@ -15,20 +14,19 @@ constexpr unsigned kExtendedTypeShift = 2;
 constexpr uint32_t kSoftOff = 5;
 constexpr Nanoseconds kMillisecond = 1'000'000;
 
-// Time for a device to act. The clock may not run yet, or not any more.
-void wait_for_device(Nanoseconds longest) {
-    constexpr unsigned kSpinsPerMillisecond = 20000;
-    const Nanoseconds end = now() + longest;
-    for (uint64_t spins = 0; now() < end && spins < longest / kMillisecond * kSpinsPerMillisecond; ++spins)
-        asm volatile("pause");
-}
-
 void write_register(const ByteRegister& where, uint8_t value) {
     if (where.memory != nullptr) *where.memory = value;
     if (where.port != 0) out8(where.port, value);
 }
 
 }  // namespace
+
+void wait_for_device(Nanoseconds longest) {
+    constexpr unsigned kSpinsPerMillisecond = 20000;
+    const Nanoseconds end = now() + longest;
+    for (uint64_t spins = 0; now() < end && spins < longest / kMillisecond * kSpinsPerMillisecond; ++spins)
+        asm volatile("pause");
+}
 
 void halt_for_ever() {
     for (;;)
@@ -77,18 +75,6 @@ Result<> enter_sleep(const SleepRequest& request) {
     wait_for_device(kPatience);
     log(LogLevel::kError, "the machine is still on: its power control register did nothing");
     return Errno::kEIO;
-}
-
-void print_backtrace(uint64_t frame_pointer) {
-    auto* frame = reinterpret_cast<const uint64_t*>(frame_pointer);
-    for (unsigned depth = 0; depth < 16; ++depth) {
-        const auto address = reinterpret_cast<uint64_t>(frame);
-        if (address < TORII_PER_CPU_BASE || (address & 7) != 0 || address >= TORII_DIRECT_MAP_END) return;
-        const uint64_t caller = frame[1];
-        if (caller < TORII_IMAGE_BASE || caller >= TORII_IMAGE_BASE + 0x400000) return;
-        log(LogLevel::kError, "  called from {x}", caller);
-        frame = reinterpret_cast<const uint64_t*>(frame[0]);
-    }
 }
 
 }  // namespace torii::hw
