@@ -47,11 +47,11 @@ def preferring_the_highest(image):
     return data.replace(relocatable_tag(LOWEST), relocatable_tag(HIGHEST))
 
 
-def make_image(folder, platform, options, *, highest=False):
+def make_image(folder, platform, options, *, menu=MENU, highest=False):
     """A CD image with GRUB for the platform, the hypervisor and the guest; its path."""
     boot = folder / "tree/boot"
     (boot / "grub").mkdir(parents=True)
-    (boot / "grub/grub.cfg").write_text(MENU)
+    (boot / "grub/grub.cfg").write_text(menu)
     shutil.copy(options.hypervisor, boot / "torii.elf")
     if highest:
         (boot / "torii.elf").write_bytes(preferring_the_highest(options.hypervisor))

@@ -5,6 +5,7 @@
 #include "arch/x86/hw/options.h"
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/hw/smp.h"
 #include "base/log.h"
 #include "core/call/boot_options.h"
@@ -103,6 +104,7 @@ void crash(std::string_view reason, const char* file, unsigned line, const pv::G
     if (reporting) reset_machine();
     reporting = true;
     console_enter_panic();
+    screen_take_back();
     log(LogLevel::kError, "PANIC on CPU {}: {} ({}:{})", this_cpu(), reason, file, line);
     print_whose();
     if (trapped != nullptr) print_registers(*trapped);

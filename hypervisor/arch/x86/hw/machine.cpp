@@ -9,6 +9,7 @@
 #include "arch/x86/hw/options.h"
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "base/lock.h"
@@ -157,6 +158,7 @@ void wait_for_all_cpus() {
 
 void console_device_write(std::string_view text) {
     hw::serial_write(text);
+    hw::screen_write(text);
 }
 
 void serve_while_waiting() {

@@ -18,6 +18,7 @@
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
@@ -75,6 +76,7 @@ void start_memory() {
     decide_speculation(options.speculation);
     set_up_memory(boot_information, options.direct_map_limit);
     log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
+    screen_start(boot_information);
 }
 
 void start_platform_hooks() {
@@ -113,6 +115,7 @@ void start_policies() {
         static_cast<uint64_t>(boot_end - boot_start) >> 10);
     const DomainRef dom0(find_domain(kDom0));
     start_watchdog();
+    screen_hand_over();
     start_vcpu(*dom0->vcpu(VcpuId(0)));
     unpause_domain(*dom0);
     idle();

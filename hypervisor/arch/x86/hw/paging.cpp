@@ -205,16 +205,27 @@ void share_large_page_in(Mfn root, uint64_t virtual_address) {
     l2_entry(virtual_address, false, root) = l2_entry(virtual_address, false);
 }
 
-void* map_device(MachineAddr address, uint64_t bytes) {
+namespace {
+
+void* map_for_ever(MachineAddr address, uint64_t bytes, uint64_t cache_attributes) {
     const uint64_t start = next_device;
     const uint64_t pages = pages_for(offset_in_page(address) + bytes);
     for (uint64_t i = 0; i < pages; ++i) {
         l1_entry(start + (i << kPageShift)) = ((address.raw() & kPageMask) + (i << kPageShift)) |
-                                              flags_of(Protection::kReadWrite) | pv::kPteCacheDisable |
-                                              pv::kPteWriteThrough;
+                                              flags_of(Protection::kReadWrite) | cache_attributes;
     }
     next_device += pages << kPageShift;
     return reinterpret_cast<void*>(start + offset_in_page(address));
+}
+
+}  // namespace
+
+// By entries 3 and 4 of the PAT (cpu.cpp).
+void* map_device(MachineAddr address, uint64_t bytes) {
+    return map_for_ever(address, bytes, pv::kPteCacheDisable | pv::kPteWriteThrough);
+}
+void* map_frame_buffer(MachineAddr address, uint64_t bytes) {
+    return map_for_ever(address, bytes, pv::kPtePat);
 }
 
 void build_cpu_area(CpuId cpu) {

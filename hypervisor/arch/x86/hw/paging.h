@@ -67,6 +67,8 @@ void show_page_in(Mfn root, uint64_t virtual_address, bool writable);
 void share_large_page_in(Mfn root, uint64_t virtual_address);
 // Device registers: uncached, for ever.
 [[nodiscard]] void* map_device(MachineAddr address, uint64_t bytes);
+// A screen's pixels: writes are gathered, reads are slow.
+[[nodiscard]] void* map_frame_buffer(MachineAddr address, uint64_t bytes);
 
 // The area of a CPU: local data, GDT and LDT windows, stacks.
 void build_cpu_area(CpuId cpu);
