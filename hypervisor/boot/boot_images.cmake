@@ -7,6 +7,7 @@
 add_library(torii_boot_images OBJECT
   ${CMAKE_CURRENT_LIST_DIR}/acpi_tables.cpp
   ${CMAKE_CURRENT_LIST_DIR}/efi_map.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/efi_table.cpp
   ${CMAKE_CURRENT_LIST_DIR}/libc_needs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/memory_map.cpp
   ${CMAKE_CURRENT_LIST_DIR}/multiboot.cpp

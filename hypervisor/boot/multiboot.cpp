@@ -189,6 +189,7 @@ void read_multiboot2(uint64_t address, const LoaderMemory& memory, LoaderFacts& 
         if (tag.type != kTagMemoryMap || !by_efi) read_tag(tag, facts, map);
     });
     if (by_efi) add_efi_map(facts.efi_map, map);
+    facts.efi = read_efi_table(facts.efi_system_table, memory);
 }
 
 }  // namespace

@@ -4,7 +4,10 @@
 
 #include <torii/abi/start_info.h>
 
+#include <optional>
+
 #include "boot/efi_map.h"
+#include "boot/efi_table.h"
 #include "boot/loader_memory.h"
 #include "boot/memory_map.h"
 
@@ -46,6 +49,7 @@ struct LoaderFacts {
     unsigned modules_left_out = 0;
     AcpiRoot acpi;
     uint64_t efi_system_table = 0;  // of a 64-bit firmware; zero: none
+    std::optional<EfiFirmware> efi;
     EfiMap efi_map;
     std::span<const uint8_t> efi_map_bytes;
     uint32_t efi_map_step = 0;

@@ -1,10 +1,10 @@
 """GRUB loads Torii by Multiboot 2, as it does on a machine: the guest gets its arguments, and ends as under Multiboot 1.
 
-    grub.py [--hypervisor build/torii.elf] [--guest build/guests/conformance.elf]
+    grub.py [--hypervisor build/torii.elf] [--guest build/guests/conformance.elf] [--efi-guest build/guests/efi_services.elf]
 
-Three machines: with a BIOS, with EFI (OVMF), and with EFI and an image whose header asks for the highest address instead of the
-lowest, so that it runs far from where it was linked to be loaded. GRUB puts nothing in front of the arguments; Debian's menu writes
-the word "placeholder" there.
+Four machines: with a BIOS, with EFI (OVMF), with EFI and an image whose header asks for the highest address instead of the lowest,
+so that it runs far from where it was linked to be loaded, and with EFI and a guest that uses its runtime services. GRUB puts nothing
+in front of the arguments; Debian's menu writes the word "placeholder" there.
 """
 
 import argparse
@@ -26,7 +26,7 @@ terminal_output serial
 set timeout=0
 menuentry torii {
     multiboot2 /boot/torii.elf placeholder console=com1 com1=115200 dom0_mem=96M loglvl=all
-    module2 /boot/guest.elf placeholder tests=start_hypervisor_slots
+    module2 /boot/guest.elf placeholder TESTS
 }
 """
 OVMF = Path("/usr/share/OVMF")
@@ -47,7 +47,7 @@ def preferring_the_highest(image):
     return data.replace(relocatable_tag(LOWEST), relocatable_tag(HIGHEST))
 
 
-def make_image(folder, platform, options, *, menu=MENU, highest=False):
+def make_image(folder, platform, options, *, menu=MENU.replace("TESTS", "tests=start_hypervisor_slots"), guest=None, highest=False):
     """A CD image with GRUB for the platform, the hypervisor and the guest; its path."""
     boot = folder / "tree/boot"
     (boot / "grub").mkdir(parents=True)
@@ -55,7 +55,7 @@ def make_image(folder, platform, options, *, menu=MENU, highest=False):
     shutil.copy(options.hypervisor, boot / "torii.elf")
     if highest:
         (boot / "torii.elf").write_bytes(preferring_the_highest(options.hypervisor))
-    shutil.copy(options.guest, boot / "guest.elf")
+    shutil.copy(guest or options.guest, boot / "guest.elf")
     image = folder / "torii.iso"
     made = subprocess.run(["grub-mkrescue", "-d", f"/usr/lib/grub/{platform}", "-o", image, folder / "tree"], check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
@@ -97,11 +97,23 @@ def check(findings, console, firmware, *, highest=False):
         print(console[-3000:])
 
 
+def check_services(findings, options, folder):
+    """The guest that calls EFI, on vector units that the firmware may use as well."""
+    image = make_image(folder, "x86_64-efi", options, menu=MENU.replace("TESTS", ""), guest=options.efi_guest)
+    console = boot(image, efi_options(folder))
+    results = re.findall(r"Torii test result: (\w+) (efi_\w+)", console)
+    good = findings.check(len(results) == 5 and all(result == "SUCCESS" for result, _ in results),
+                          f"EFI: its runtime services: {', '.join(f'{name} {result}' for result, name in results) or 'no result'}")
+    if not good:
+        print(console[-3000:])
+
+
 def main():
     """Exit code 0: booted, and the options reached where they belong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"))
     parser.add_argument("--guest", default=str(BUILD / "guests/conformance.elf"))
+    parser.add_argument("--efi-guest", default=str(BUILD / "guests/efi_services.elf"))
     options = parser.parse_args()
     findings = Findings()
     with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
@@ -110,6 +122,8 @@ def main():
         with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
             image = make_image(Path(folder), "x86_64-efi", options, highest=highest)
             check(findings, boot(image, efi_options(Path(folder))), "EFI", highest=highest)
+    with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
+        check_services(findings, options, Path(folder))
     return findings.exit_code()
 
 

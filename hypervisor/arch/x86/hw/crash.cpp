@@ -1,6 +1,7 @@
 #include "arch/x86/hw/crash.h"
 
 #include "arch/x86/hw/cpu_local.h"
+#include "arch/x86/hw/efi.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/options.h"
 #include "arch/x86/hw/power.h"
@@ -74,6 +75,8 @@ void print_registers(const pv::GuestRegisters& r) {
 void print_whose() {
     log(LogLevel::kError, "Torii {}, cr0 {x} cr3 {x} cr4 {x}", kSourceRevision, read_cr0(), read_cr3(),
         read_cr4());
+    if (efi_runtime.table != 0 && frame_of(MachineAddr(read_cr3())) == efi_runtime.root)
+        log(LogLevel::kError, "while EFI's runtime services ran, which dom0 called");
     if (const Vcpu* const vcpu = current_vcpu(); vcpu != nullptr)
         log(LogLevel::kError, "on behalf of d{}v{}, guest rip {x}", vcpu->events.table->id(), vcpu->id,
             vcpu->pv.registers->rip);

@@ -9,6 +9,7 @@
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/dom0_build.h"
+#include "arch/x86/hw/efi.h"
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/interrupts.h"
@@ -80,7 +81,9 @@ void start_memory() {
 }
 
 void start_platform_hooks() {
+    constexpr uint64_t kBiosShiftFlags = 0x417;  // in its data area
     platform.enter_sleep = enter_sleep;
+    if (!boot_information.efi.has_value()) platform.keyboard_shift_flags = direct_map.base[kBiosShiftFlags];
     platform.cpu_khz = static_cast<uint32_t>(tsc_khz());
     topology = read_topology([](uint32_t leaf, uint32_t subleaf) { return cpuid(leaf, subleaf); });
     platform.threads_per_core = topology.threads_per_core();
@@ -144,6 +147,7 @@ extern "C" [[noreturn]] void boot_main() {
     reserve_io_apics();
     if (wall_clock_seconds() != 0) set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
+    efi_start(boot_information);
     start_policies();
     prepare_scheduler(kBootCpu);
     sched_cpu_is_up(kBootCpu);

@@ -205,6 +205,29 @@ void share_large_page_in(Mfn root, uint64_t virtual_address) {
     l2_entry(virtual_address, false, root) = l2_entry(virtual_address, false);
 }
 
+Mfn new_root() {
+    const Mfn root = table_frame();
+    for (unsigned slot = 256; slot <= 271; ++slot)
+        table_at(root)[slot] = pv::hypervisor_slots[slot - 256];
+    return root;
+}
+
+void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached) {
+    const uint64_t flags =
+        kPresent | kWrite | kAccessedDirty | (cached ? 0 : pv::kPteCacheDisable | pv::kPteWriteThrough);
+    const uint64_t end = (start.raw() + bytes + kPageSize - 1) & kPageMask;
+    for (uint64_t at = start.raw() & kPageMask; at < end;) {
+        uint64_t& large = l2_entry(at, false, root);
+        if (large == 0 && (at & (kLargePageBytes - 1)) == 0 && end - at >= kLargePageBytes) {
+            large = at | flags | kLarge;
+            at += kLargePageBytes;
+            continue;
+        }
+        next_table(large, false)[pv::l1_slot(at)] = at | flags;
+        at += kPageSize;
+    }
+}
+
 namespace {
 
 void* map_for_ever(MachineAddr address, uint64_t bytes, uint64_t cache_attributes) {

@@ -65,6 +65,10 @@ void map_page(uint64_t virtual_address, Mfn mfn, Protection protection);
 [[nodiscard]] Mfn new_table();
 void show_page_in(Mfn root, uint64_t virtual_address, bool writable);
 void share_large_page_in(Mfn root, uint64_t virtual_address);
+// A root that holds the hypervisor's half alone. For firmware, memory is shown there at its own address, to
+// be read, written and run; whole pages, not global.
+[[nodiscard]] Mfn new_root();
+void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached);
 // Device registers: uncached, for ever.
 [[nodiscard]] void* map_device(MachineAddr address, uint64_t bytes);
 // A screen's pixels: writes are gathered, reads are slow.
