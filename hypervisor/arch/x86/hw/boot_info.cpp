@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/memory/heap.h"
 #include "core/memory/machine_map.h"
 #include "port/frames.h"
 
@@ -9,6 +10,7 @@ namespace torii::hw {
 namespace {
 
 // The loader's strings lie in RAM that nothing marks as taken, so they are copied before anyone allocates.
+// The hypervisor's own options are copied once more, to stay (keep_command_line).
 class TextStore {
 public:
     std::string_view keep(std::string_view text) {
@@ -23,7 +25,7 @@ private:
     char bytes_[boot::kLongestArguments * 2]{};
     size_t used_ = 0;
 };
-constinit TextStore texts;
+[[gnu::section(".boot.bss")]] constinit TextStore texts;
 
 // Firmware of large machines has some hundred descriptors of 48 bytes.
 [[gnu::section(".boot.bss")]] constinit uint8_t efi_map_copy[64 << 10];
@@ -38,6 +40,14 @@ void keep_efi_map(BootInformation& info) {
 }
 
 }  // namespace
+
+void keep_command_line(BootInformation& info) {
+    if (info.command_line.empty()) return;
+    Result<void*> room = heap_allocate(info.command_line.size());
+    if (!room.ok()) BUG("no memory for the command line");
+    memcpy(room.value(), info.command_line.data(), info.command_line.size());
+    info.command_line = {static_cast<const char*>(room.value()), info.command_line.size()};
+}
 
 BootInformation read_boot_information(uint32_t magic, MachineAddr information) {
     boot::MemoryMapBuilder map(boot_memory_map);

@@ -8,8 +8,9 @@ namespace torii::hw {
 using BootInformation = boot::LoaderFacts;
 using BootModule = boot::LoaderModule;
 
-// Reads it and fills boot_memory_map. The strings are copies that stay; the copy of EFI's map goes with boot
-// memory.
+// Reads it and fills boot_memory_map. The strings and EFI's map are copies that go with boot memory.
 [[nodiscard]] BootInformation read_boot_information(uint32_t magic, MachineAddr information);
+// Once there is a heap: the command line stays.
+void keep_command_line(BootInformation& info);
 
 }  // namespace torii::hw

@@ -13,6 +13,7 @@
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/interrupts.h"
+#include "arch/x86/hw/io_apic.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/memory_setup.h"
 #include "arch/x86/hw/options.h"
@@ -32,6 +33,7 @@
 #include "core/call/wall_clock.h"
 #include "core/domain/time.h"
 #include "core/domain/vcpu_run.h"
+#include "core/interrupt/interrupts.h"
 #include "core/memory/allocator.h"
 #include "core/memory/heap.h"
 #include "core/memory/machine_map.h"
@@ -60,7 +62,6 @@ constinit Topology topology;
 void start_memory() {
     direct_map = {reinterpret_cast<unsigned char*>(TORII_DIRECT_MAP), uint64_t{1} << (32 - kPageShift)};
     boot_information = read_boot_information(boot_loader_magic, MachineAddr(boot_loader_information));
-    boot_options.command_line = boot_information.command_line;
     parse_options(boot_information.command_line);
     if (options.serial_console) serial_start(options.com1_port, options.com1_baud);
     log(LogLevel::kInfo, "Torii {}", kSourceRevision);
@@ -77,6 +78,8 @@ void start_memory() {
     decide_speculation(options.speculation);
     set_up_memory(boot_information, options.direct_map_limit);
     log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
+    keep_command_line(boot_information);
+    boot_options.command_line = boot_information.command_line;
     screen_start(boot_information);
 }
 
@@ -144,7 +147,7 @@ extern "C" [[noreturn]] void boot_main() {
     start_clock();
     apic_start();
     boot_cpu.apic_id = apic_id();
-    reserve_io_apics();
+    io_apic_start();
     if (wall_clock_seconds() != 0) set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
     efi_start(boot_information);
@@ -152,6 +155,7 @@ extern "C" [[noreturn]] void boot_main() {
     prepare_scheduler(kBootCpu);
     sched_cpu_is_up(kBootCpu);
     start_other_cpus(options.most_cpus);
+    if (!device_interrupts.start().ok()) BUG("no memory for the vectors of device interrupts");
     (void)build_dom0(boot_information);
     route_isa_interrupt(4, kVectorSerial);
     if (options.serial_console) serial_enable_input();

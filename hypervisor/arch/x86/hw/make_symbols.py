@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 
 FIRST_TOKEN, TOKENS = 128, 128
-LONGEST = 56
+LONGEST = 48
 NAMESPACES = re.compile(r"(?<![A-Za-z0-9_])(?:torii|hw|pv|call|abi|boot|image)::")
 BRACKETS = {"(": ")", "<": ">"}
 
@@ -42,8 +42,9 @@ def short_name(demangled):
     name = name.replace("operator()", "call").replace("operator<", "less").replace("operator>", "more").replace("->", "")
     name = without_nested(name).replace("{lambda#", "{").removesuffix("::_FUN")
     name = NAMESPACES.sub("", name).removesuffix(" const")
-    # The result type of a template's instance stands in front.
-    return re.sub(r"[^!-~]", "?", name.split(" ")[-1])[:LONGEST]
+    # The result type of a template's instance stands in front. Of the library's own, the last part says enough.
+    name = name.split(" ")[-1]
+    return re.sub(r"[^!-~]", "?", name.split("::")[-1] if name.startswith(("std::", "boost::")) else name)[:LONGEST]
 
 
 def functions(image):
@@ -63,6 +64,11 @@ def functions(image):
     return marks, [(at, mangled, demangled) for at, (mangled, demangled, _) in sorted(found.items())]
 
 
+def without_repeated(part):
+    """The part without functions that are named as the one before: a template's instances, and what the compiler split."""
+    return [here for before, here in zip([(0, None), *part], part) if here[1] != before[1]]
+
+
 def parts(image):
     """For each part of the image, [(offset, name)]."""
     marks, found = functions(image)
@@ -71,7 +77,7 @@ def parts(image):
     # Of what only boot needs our own, which has C++ names, beside the entry.
     boot = [(at - marks["boot_start"], short_name(name)) for at, mangled, name in found
             if marks["boot_start"] <= at < marks["boot_text_end"] and (mangled.startswith("_ZN5torii") or mangled == "boot_main")]
-    return resident, boot
+    return without_repeated(resident), without_repeated(boot)
 
 
 def compress(names):

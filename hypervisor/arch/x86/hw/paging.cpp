@@ -94,6 +94,12 @@ uint64_t flags_of(Protection protection) {
     return 0;
 }
 
+constexpr uint64_t kDeviceAttributes = pv::kPteCacheDisable | pv::kPteWriteThrough;
+
+uint64_t device_entry(uint64_t address) {
+    return address | flags_of(Protection::kReadWrite) | kDeviceAttributes;
+}
+
 void map_image_range(const char* from, const char* to, Protection protection) {
     for (const char* at = from; at < to; at += kPageSize)
         l1_entry(reinterpret_cast<uint64_t>(at)) = image_address(at).raw() | flags_of(protection);
@@ -213,8 +219,7 @@ Mfn new_root() {
 }
 
 void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached) {
-    const uint64_t flags =
-        kPresent | kWrite | kAccessedDirty | (cached ? 0 : pv::kPteCacheDisable | pv::kPteWriteThrough);
+    const uint64_t flags = kPresent | kWrite | kAccessedDirty | (cached ? 0 : kDeviceAttributes);
     const uint64_t end = (start.raw() + bytes + kPageSize - 1) & kPageMask;
     for (uint64_t at = start.raw() & kPageMask; at < end;) {
         uint64_t& large = l2_entry(at, false, root);
@@ -245,7 +250,7 @@ void* map_for_ever(MachineAddr address, uint64_t bytes, uint64_t cache_attribute
 
 // By entries 3 and 4 of the PAT (cpu.cpp).
 void* map_device(MachineAddr address, uint64_t bytes) {
-    return map_for_ever(address, bytes, pv::kPteCacheDisable | pv::kPteWriteThrough);
+    return map_for_ever(address, bytes, kDeviceAttributes);
 }
 void* map_frame_buffer(MachineAddr address, uint64_t bytes) {
     return map_for_ever(address, bytes, pv::kPtePat);
@@ -304,15 +309,26 @@ struct PermanentArea {
 };
 constinit PermanentArea permanent_area;
 
-}  // namespace
-
-void* window_map(Mfn mfn) {
+uint64_t take_window() {
     hw::CpuLocal& cpu = hw::local();
     const auto window = static_cast<unsigned>(__builtin_ctzll(~cpu.window_bits));
     if (window >= kWindows) BUG("all mapping windows of this CPU are in use");
     cpu.window_bits |= uint64_t{1} << window;
-    const uint64_t address = hw::area_of(cpu.id) + TORII_AREA_WINDOWS + window * kPageSize;
+    return hw::area_of(cpu.id) + TORII_AREA_WINDOWS + window * kPageSize;
+}
+
+}  // namespace
+
+void* window_map(Mfn mfn) {
+    const uint64_t address = take_window();
     hw::map_page(address, mfn, hw::Protection::kReadWrite);
+    return reinterpret_cast<void*>(address);
+}
+
+void* hw::map_device_window(Mfn mfn) {
+    const uint64_t address = take_window();
+    *entry_of(address) = device_entry(address_of(mfn).raw());
+    invalidate_page(address);
     return reinterpret_cast<void*>(address);
 }
 

@@ -74,6 +74,9 @@ void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached);
 // A screen's pixels: writes are gathered, reads are slow.
 [[nodiscard]] void* map_frame_buffer(MachineAddr address, uint64_t bytes);
 
+// A device's page, uncached, in a window of the calling CPU; given back by window_unmap.
+[[nodiscard]] void* map_device_window(Mfn mfn);
+
 // The area of a CPU: local data, GDT and LDT windows, stacks.
 void build_cpu_area(CpuId cpu);
 
