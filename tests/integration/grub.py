@@ -24,10 +24,10 @@ MENU = """\
 serial --unit=0 --speed=115200
 terminal_output serial
 set timeout=0
-menuentry torii {
+menuentry torii {{
     multiboot2 /boot/torii.elf placeholder console=com1 com1=115200 dom0_mem=96M loglvl=all
-    module2 /boot/guest.elf placeholder TESTS
-}
+    module2 /boot/guest.elf placeholder {arguments}
+}}
 """
 OVMF = Path("/usr/share/OVMF")
 EFI_OPTIONS = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd"]
@@ -47,15 +47,13 @@ def preferring_the_highest(image):
     return data.replace(relocatable_tag(LOWEST), relocatable_tag(HIGHEST))
 
 
-def make_image(folder, platform, options, *, menu=MENU.replace("TESTS", "tests=start_hypervisor_slots"), guest=None, highest=False):
-    """A CD image with GRUB for the platform, the hypervisor and the guest; its path."""
+def make_image(folder, platform, menu, files):
+    """A CD image with GRUB for the platform, its menu, and files (name to path or content) in /boot; its path."""
     boot = folder / "tree/boot"
     (boot / "grub").mkdir(parents=True)
     (boot / "grub/grub.cfg").write_text(menu)
-    shutil.copy(options.hypervisor, boot / "torii.elf")
-    if highest:
-        (boot / "torii.elf").write_bytes(preferring_the_highest(options.hypervisor))
-    shutil.copy(guest or options.guest, boot / "guest.elf")
+    for name, source in files.items():
+        (boot / name).write_bytes(source if isinstance(source, bytes) else Path(source).read_bytes())
     image = folder / "torii.iso"
     made = subprocess.run(["grub-mkrescue", "-d", f"/usr/lib/grub/{platform}", "-o", image, folder / "tree"], check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
@@ -99,7 +97,7 @@ def check(findings, console, firmware, *, highest=False):
 
 def check_services(findings, options, folder):
     """The guest that calls EFI, on vector units that the firmware may use as well."""
-    image = make_image(folder, "x86_64-efi", options, menu=MENU.replace("TESTS", ""), guest=options.efi_guest)
+    image = make_image(folder, "x86_64-efi", MENU.format(arguments=""), {"torii.elf": options.hypervisor, "guest.elf": options.efi_guest})
     console = boot(image, efi_options(folder))
     results = re.findall(r"Torii test result: (\w+) (efi_\w+)", console)
     good = findings.check(len(results) == 5 and all(result == "SUCCESS" for result, _ in results),
@@ -116,14 +114,15 @@ def main():
     parser.add_argument("--efi-guest", default=str(BUILD / "guests/efi_services.elf"))
     options = parser.parse_args()
     findings = Findings()
-    with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
-        check(findings, boot(make_image(Path(folder), "i386-pc", options), []), "a BIOS")
-    for highest in False, True:
-        with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
-            image = make_image(Path(folder), "x86_64-efi", options, highest=highest)
-            check(findings, boot(image, efi_options(Path(folder))), "EFI", highest=highest)
-    with tempfile.TemporaryDirectory(prefix="torii-grub-") as folder:
-        check_services(findings, options, Path(folder))
+    menu = MENU.format(arguments="tests=start_hypervisor_slots")
+    for platform, firmware, highest in (("i386-pc", "a BIOS", False), ("x86_64-efi", "EFI", False), ("x86_64-efi", "EFI", True)):
+        with tempfile.TemporaryDirectory(prefix="torii-grub-") as name:
+            folder = Path(name)
+            hypervisor = preferring_the_highest(options.hypervisor) if highest else options.hypervisor
+            image = make_image(folder, platform, menu, {"torii.elf": hypervisor, "guest.elf": options.guest})
+            check(findings, boot(image, efi_options(folder) if firmware == "EFI" else []), firmware, highest=highest)
+    with tempfile.TemporaryDirectory(prefix="torii-grub-") as name:
+        check_services(findings, options, Path(name))
     return findings.exit_code()
 
 

@@ -96,7 +96,8 @@ def boot(options, arguments, guest, wanted, *, efi):
         if not efi:
             machine = ["-kernel", options.hypervisor, "-append", arguments, "-initrd", f"{options.guest} {guest}"]
         else:
-            image = grub.make_image(folder, "x86_64-efi", options, menu=MENU.format(arguments=arguments, guest=guest))
+            image = grub.make_image(folder, "x86_64-efi", MENU.format(arguments=arguments, guest=guest),
+                                    {"torii.elf": options.hypervisor, "guest.elf": options.guest})
             machine = ["-cdrom", str(image), *grub.efi_options(folder)]
         return rows_shown(machine, wanted, efi=efi, folder=folder)
 
