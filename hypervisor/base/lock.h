@@ -32,6 +32,7 @@ enum class LockRank : uint8_t {
     kRunQueue = 30,       // per-CPU run queue
     kSlab = 22,           // small objects of the hypervisor
     kHeap = 20,           // frame allocator
+    kFirmware = 17,       // EFI's runtime services
     kWindow = 15,         // per-CPU mapping windows
     kDomainList = 12,     // registry of domains: entering one
     kPci = 11,            // configuration space, IO-APICs

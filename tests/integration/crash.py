@@ -1,9 +1,10 @@
-"""What the hypervisor says when it comes to its end on several CPUs, and that a CPU that hangs is found.
+"""What the hypervisor says when it comes to its end on several CPUs, with names of functions, and that a CPU that hangs is found.
 
     crash.py [--hypervisor build/torii.elf] [--guest build/guests/debug_key.elf]
 
 The guest, as the control domain, presses debug keys: C ends the hypervisor, W makes a CPU hang with interrupts off, which the
-watchdog must see. Without the watchdog nothing happens, which shows that it was that.
+watchdog must see. Without the watchdog nothing happens, which shows that it was that. An exception of the hypervisor's own is had by
+an image whose function for debug keys begins with an instruction that is none.
 """
 
 import argparse
@@ -22,14 +23,30 @@ from isolation import Monitor
 CPUS = 3
 
 
-def console_of(options, keys, arguments, *, seconds=8, during=None):
+def breaking_image(options, folder):
+    """A copy of the image in which handle_debug_key begins with ud2; its path."""
+    image = Path(options.hypervisor)
+    linked = next(image.parent.rglob("torii64.elf"))
+    listing = subprocess.run(["nm", "--demangle", linked], check=True, stdout=subprocess.PIPE, text=True).stdout
+    address = {name: int(at, 16) for at, _, name in (line.split(" ", 2) for line in listing.splitlines())}
+    data = bytearray(image.read_bytes())
+    # The container's content begins behind one page, with the first byte of the image (make_container.py).
+    place = 4096 + address["torii::handle_debug_key(char)"] - address["image_start"]
+    data[place:place + 2] = b"\x0f\x0b"
+    path = Path(folder) / "breaking.elf"
+    path.write_bytes(data)
+    return path
+
+
+def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=False):
     """The console of a machine that ends, or is ended after `seconds`; `during(monitor)` is called while it runs."""
     with tempfile.TemporaryDirectory(prefix="torii-crash-") as folder:
         path = Path(folder) / "monitor"
         log = Path(folder) / "console"
+        image = breaking_image(options, folder) if breaking else options.hypervisor
         command = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "qemu64", "-m", "512", "-smp", str(CPUS),
                    "-display", "none", "-serial", f"file:{log}", "-monitor", f"unix:{path},server=on,wait=off", "-nic", "none",
-                   "-no-reboot", "-kernel", options.hypervisor,
+                   "-no-reboot", "-kernel", image,
                    "-append", f"console=com1 com1=115200 dom0_mem=128M maxcpus={CPUS} {arguments}",
                    "-initrd", f"{options.guest} keys={keys} seconds=600"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as machine:
@@ -61,21 +78,32 @@ def main():
     options = parser.parse_args()
     findings = Findings()
 
-    text, ended = console_of(options, "C", "", seconds=30)
+    text, ended = console_of(options, "C", "sync_console", seconds=40)
     findings.check("asked for by debug key" in text and "on behalf of d0v0" in text, "the reason and the vCPU are named")
-    findings.check(text.count("called from") >= 3, "a backtrace of the CPU that crashed")
+    names = re.findall(r"called from (\S+)\+0x", text)
+    findings.check({"handle_debug_key", "debug_keys", "sysctl"} <= set(names), f"a backtrace of the CPU that crashed, by names: {', '.join(names)}")
+    findings.check("is not known" not in text, "sync_console is an option")
+    findings.check("restarts in 5 seconds" in text, "it says what comes next")
     spoke = sorted(set(re.findall(r"CPU (\d) (?:was idle|ran d0v0)", text)))
     findings.check(len(spoke) == CPUS - 1, f"each other CPU says where it was: {', '.join(spoke)}")
     findings.check(ended, "the machine restarts")
 
     text, ended = console_of(options, "C", "noreboot", seconds=5)
-    findings.check("PANIC" in text and not ended, "with noreboot it stays")
+    findings.check("PANIC" in text and "(option noreboot)" in text and not ended, "with noreboot it stays")
+
+    text, ended = console_of(options, "C", "noreboot", seconds=5, breaking=True)
+    findings.check("an exception in the hypervisor" in text and re.search(r"vector 6 .*\n.*rip 0x", text) is not None,
+                   "an exception of its own shows vector and registers")
+    findings.check("at handle_debug_key+0x0" in text and re.search(r"called from dispatch\w*\+", text) is not None,
+                   "and where it happened, by name")
+    findings.check(all(len(line) <= 80 for line in re.findall(r"\(torii\) (.* (?:rip|rax|rdx|rbp|r10|r13) 0x.*)", text)),
+                   "the lines of registers fit a screen")
 
     text, ended = console_of(options, "W", "watchdog watchdog_timeout=2", seconds=60)
     hanging = re.search(r"CPU (\d) has taken no timer interrupt", text)
     findings.check(hanging is not None, "the watchdog finds a CPU that hangs")
     findings.check(hanging is not None and
-                   re.search(rf"CPU {hanging.group(1)} ran d0v0, in the hypervisor at [^\n]*\n[^\n]*called from", text) is not None,
+                   re.search(rf"CPU {hanging.group(1)} ran d0v0, in the hypervisor at [^\n]*\n[^\n]*  at \S+\+0x[^\n]*\n[^\n]*called from", text) is not None,
                    "the CPU that hangs is made to say where, with its backtrace")
     findings.check(ended, "the machine restarts")
 

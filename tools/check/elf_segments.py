@@ -20,8 +20,8 @@ RESIDENT_LIMIT = 300 * 1024
 WRITE, EXECUTE, PT_LOAD = 2, 1, 1
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
 CONSTRUCTORS = re.compile(r"^\.(?:init_array|ctors|preinit_array)")
-# They refer to boot code or boot data on purpose, while it is there.
-RUNS_AT_BOOT = re.compile(r"boot_main|run(Ev|\()|release_boot_memory|build_address_space|start_other_cpus|route_isa_interrupt|set_trampoline")
+# They refer to boot code or boot data on purpose, while it is there, or only ask where it lies (place_of).
+RUNS_AT_BOOT = re.compile(r"boot_main|run(Ev|\()|release_boot_memory|build_address_space|start_other_cpus|route_isa_interrupt|io_apic_start|set_trampoline|place_of")
 BOOT_SECTION = re.compile(r"^\.boot")
 # What saves, restores or resets a guest's floating-point state is the hypervisor's business; computing with it is not.
 STATE_INSTRUCTIONS = re.compile(r"^(?:fxsave|fxrstor|xsave|xrstor|xgetbv|xsetbv|ldmxcsr|stmxcsr|fninit|fnclex|fwait|fnstsw)")

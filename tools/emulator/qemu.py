@@ -32,7 +32,8 @@ def time_factor():
 
 @dataclass
 class Configuration:
-    """What to boot and on which machine. `kernel` without `hypervisor` boots on the bare machine."""
+    """What to boot and on which machine. `kernel` without `hypervisor` boots on the bare machine; without either the firmware boots
+    what `extra` gives it."""
 
     hypervisor: Path | None = None
     hypervisor_arguments: str = ""
@@ -112,6 +113,8 @@ class Machine:
             line += ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm"]
         kernel = self._link(wanted.kernel, "kernel")
         initrd = self._link(wanted.initrd, "initrd")
+        if not wanted.hypervisor and not kernel:
+            return line
         if not wanted.hypervisor:
             line += ["-kernel", kernel, "-append", wanted.kernel_arguments]
             return line + (["-initrd", initrd] if initrd else [])

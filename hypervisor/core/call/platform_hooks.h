@@ -7,6 +7,7 @@
 #include "base/frame.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "core/call/efi_firmware.h"
 
 namespace torii {
 
@@ -41,7 +42,13 @@ struct PlatformHooks {
     // A variable memory type range; EINVAL beyond the last.
     Result<MemoryTypeRange> (*memory_type)(uint32_t index) = nullptr;
     CpuIdentity (*identify_cpu)(CpuId cpu) = nullptr;
+    // Calls the firmware, which may use all that the arguments point to, in the hypervisor's address space;
+    // EFI's status.
+    Result<uint64_t> (*call_efi)(EfiService service, const EfiArguments& arguments) = nullptr;
     Nanoseconds (*idle_time)(CpuId cpu) = nullptr;
+
+    const EfiFirmware* efi = nullptr;  // null: started by a BIOS
+    uint8_t keyboard_shift_flags = 0;  // as a BIOS noted them
 
     uint32_t cpu_khz = 0;
     uint32_t cpu_features[8] = {};  // CPUID words as sysctl physinfo reports them

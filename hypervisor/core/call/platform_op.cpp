@@ -4,6 +4,7 @@
 
 #include "core/call/guest_ptr.h"
 #include "core/call/handlers.h"
+#include "core/call/platform_firmware.h"
 #include "core/call/platform_hooks.h"
 #include "core/call/wall_clock.h"
 #include "core/domain/domain.h"
@@ -45,24 +46,6 @@ CallResult read_memtype(PlatformCall& call) {
     request.nr_mfns = range.frames;
     request.type = range.type;
     return call.answer();
-}
-
-// What a BIOS left behind. The loader passes none of it on, so there are no disks, and no shift key is down.
-CallResult firmware_info(PlatformCall& call) {
-    auto& request = call.request.u.firmware_info;
-    switch (static_cast<abi::FirmwareInfoType>(request.type)) {
-        case abi::FirmwareInfoType::kDiskInfo:
-        case abi::FirmwareInfoType::kDiskMbrSignature:
-        case abi::FirmwareInfoType::kVbeddcInfo:
-            return Errno::kESRCH;
-        case abi::FirmwareInfoType::kKbdShiftFlags:
-            if (request.index != 0) return Errno::kESRCH;
-            request.u.kbd_shift_flags = 0;
-            return call.answer();
-        case abi::FirmwareInfoType::kEfiInfo:
-            return Errno::kENOSYS;  // not started by EFI
-    }
-    return Errno::kEINVAL;
 }
 
 CallResult enter_acpi_sleep(const PlatformCall& call) {
@@ -141,7 +124,11 @@ CallResult platform_op(CallContext& context) {
         case PlatformCommand::kReadMemtype:
             return read_memtype(call);
         case PlatformCommand::kFirmwareInfo:
-            return firmware_info(call);
+            TRY(firmware_info(call.request.u.firmware_info));
+            return call.answer();
+        case PlatformCommand::kEfiRuntimeCall:
+            TRY(efi_runtime_call(call.request.u.efi_call));
+            return call.answer();
         case PlatformCommand::kEnterAcpiSleep:
             return enter_acpi_sleep(call);
         case PlatformCommand::kGetidletime:

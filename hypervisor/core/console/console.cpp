@@ -42,6 +42,8 @@ private:
 };
 
 bool is_shown(LogLevel level, LogThreshold threshold) {
+    // Whatever the options say, the end is told.
+    if (panicking.load(std::memory_order_relaxed)) return true;
     return static_cast<uint8_t>(level) < static_cast<uint8_t>(threshold);
 }
 

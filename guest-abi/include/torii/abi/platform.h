@@ -1,6 +1,5 @@
 #pragma once
-// platform_op (public platform.h): rdi = guest pointer to PlatformOp. For the control domain only. The EFI
-// runtime call has a number here and no structure: it is refused.
+// platform_op (public platform.h): rdi = guest pointer to PlatformOp. For the control domain only.
 
 #include <torii/abi/basic_types.h>
 
@@ -79,6 +78,83 @@ struct PlatformMicrocodeUpdate {
 
 struct PlatformQuirk {
     uint32_t quirk_id;
+};
+
+enum class EfiFunction : uint32_t {
+    kGetTime = 1,
+    kSetTime = 2,
+    kGetWakeupTime = 3,
+    kSetWakeupTime = 4,
+    kGetNextHighMonotonicCount = 5,
+    kGetVariable = 6,
+    kSetVariable = 7,
+    kGetNextVariableName = 8,
+    kQueryVariableInfo = 9,
+    kQueryCapsuleCapabilities = 10,
+    kUpdateCapsule = 11,
+};
+// PlatformEfiCall::misc, for one function each
+inline constexpr uint32_t kEfiGetTimeSetClearsNs = 1;
+inline constexpr uint32_t kEfiGetWakeupTimeEnabled = 1, kEfiGetWakeupTimePending = 2;
+inline constexpr uint32_t kEfiSetWakeupTimeEnable = 1, kEfiSetWakeupTimeEnableOnly = 2;
+inline constexpr uint32_t kEfiVariableInfoBootSnapshot = 1;
+
+// Both are laid out as EFI has them.
+struct EfiTime {
+    uint16_t year;
+    uint8_t month;
+    uint8_t day;
+    uint8_t hour;
+    uint8_t min;
+    uint8_t sec;
+    uint8_t padding0;
+    uint32_t ns;
+    int16_t tz;
+    uint8_t daylight;
+    uint8_t padding1;
+};
+struct EfiGuid {
+    uint32_t data1;
+    uint16_t data2;
+    uint16_t data3;
+    uint8_t data4[8];
+};
+
+struct EfiGetTime {
+    EfiTime time;
+    uint32_t resolution;
+    uint32_t accuracy;
+};
+struct EfiVariable {
+    GuestPtr64 name;  // UTF-16, ends with zero
+    uint64_t size;    // of the data, in bytes
+    GuestPtr64 data;
+    EfiGuid vendor_guid;
+};
+struct EfiNextVariableName {
+    uint64_t size;  // of the room for the name, in bytes
+    GuestPtr64 name;
+    EfiGuid vendor_guid;
+};
+struct EfiVariableInfo {
+    uint32_t attr;
+    uint32_t padding;
+    uint64_t max_store_size;
+    uint64_t remain_store_size;
+    uint64_t max_size;
+};
+
+struct PlatformEfiCall {
+    uint32_t function;  // EfiFunction
+    uint32_t misc;
+    uint64_t status;  // EFI's
+    union {
+        EfiGetTime get_time;
+        EfiTime time;  // of set_time and of both wakeup times
+        EfiVariable variable;
+        EfiNextVariableName next_name;
+        EfiVariableInfo variable_info;
+    } u;
 };
 
 enum class FirmwareInfoType : uint32_t {
@@ -369,6 +445,7 @@ struct PlatformOp {
         PlatformReadMemtype read_memtype;
         PlatformMicrocodeUpdate microcode;
         PlatformQuirk platform_quirk;
+        PlatformEfiCall efi_call;
         PlatformFirmwareInfo firmware_info;
         PlatformEnterAcpiSleep enter_acpi_sleep;
         PlatformChangeFreq change_freq;

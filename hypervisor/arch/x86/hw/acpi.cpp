@@ -2,14 +2,17 @@
 
 #include <cstring>
 
+#include "arch/x86/hw/paging.h"
 #include "arch/x86/pv/page_type.h"
 #include "base/cpu_mask.h"
 #include "base/log.h"
+#include "boot/acpi_tables.h"
 #include "port/frames.h"
 
 namespace torii::hw {
 
 constinit PowerRegisters power_registers;
+constinit ClockDevices clock_devices;
 
 namespace {
 
@@ -38,6 +41,9 @@ public:
 constexpr uint32_t kLargestTable = 1 << 20;
 constexpr uint32_t kMadt = 0x43495041;  // "APIC"
 constexpr uint32_t kFadt = 0x50434146;  // "FACP"
+constexpr uint32_t kHpet = 0x54455048;  // "HPET"
+constexpr uint32_t kDmar = 0x52414d44;  // "DMAR"
+constexpr uint32_t kIvrs = 0x53525649;  // "IVRS"
 
 constinit uint64_t madt = 0;
 
@@ -49,24 +55,80 @@ uint64_t search_rsdp(uint64_t from, uint64_t to) {
     return 0;
 }
 
-void read_fadt(uint64_t table, uint32_t length) {
-    if (length < 72) return;
-    power_registers.control_a = static_cast<uint16_t>(Physical::read<uint32_t>(table + 64));
-    power_registers.control_b = static_cast<uint16_t>(Physical::read<uint32_t>(table + 68));
-    constexpr uint32_t kResetSupported = 1u << 10;
-    if (length >= 129 && (Physical::read<uint32_t>(table + 112) & kResetSupported) != 0 &&
-        Physical::read<uint8_t>(table + 116) == 1) {
-        power_registers.reset_port = static_cast<uint16_t>(Physical::read<uint64_t>(table + 120));
-        power_registers.reset_value = Physical::read<uint8_t>(table + 128);
-    }
+// Where a BIOS puts it (ACPI specification 6.4, section 5.2.5.1).
+boot::AcpiRoot search_root() {
+    const uint64_t extended = uint64_t{Physical::read<uint16_t>(0x40e)} << 4;
+    uint64_t rsdp = extended != 0 ? search_rsdp(extended, extended + 1024) : 0;
+    if (rsdp == 0) rsdp = search_rsdp(0xe0000, 0x100000);
+    if (rsdp == 0) return {};
+    if (Physical::read<uint8_t>(rsdp + 15) >= 2) return {Physical::read<uint64_t>(rsdp + 24), true};
+    return {Physical::read<uint32_t>(rsdp + 16), false};
+}
+
+// The beginning of a table, all that its reader needs of it.
+[[gnu::section(".boot.bss")]] constinit uint8_t table_bytes[kPageSize];
+
+boot::TableBytes copy_table(uint64_t table, uint32_t length) {
+    const uint32_t bytes = length < sizeof(table_bytes) ? length : sizeof(table_bytes);
+    for (uint32_t i = 0; i < bytes; ++i)
+        table_bytes[i] = Physical::read<uint8_t>(table + i);
+    return {table_bytes, bytes};
+}
+
+uint16_t port_of(const boot::GenericRegister& found) {
+    return found.space == boot::GenericRegister::kPort && found.address <= 0xffff
+               ? static_cast<uint16_t>(found.address)
+               : 0;
+}
+
+ByteRegister byte_register(const boot::GenericRegister& found) {
+    ByteRegister made;
+    made.port = port_of(found);
+    if (found.space == boot::GenericRegister::kMemory && found.address != 0)
+        made.memory = static_cast<volatile uint8_t*>(map_device(MachineAddr(found.address), 1));
+    return made;
+}
+
+void use_fadt(boot::TableBytes table) {
+    const boot::FadtFacts facts = boot::read_fadt(table);
+    power_registers.control_a = port_of(facts.pm1a_control);
+    power_registers.control_b = port_of(facts.pm1b_control);
+    power_registers.reset = byte_register(facts.reset);
+    power_registers.reset_value = facts.reset_value;
+    power_registers.sleep_control = byte_register(facts.sleep_control);
+    clock_devices.pm_timer_port = port_of(facts.pm_timer);
+    clock_devices.pm_timer_is_wide = facts.pm_timer_is_wide;
+    clock_devices.no_rtc = facts.no_rtc;
+}
+
+// Found and named, not used: a person who plans to hand out devices should know.
+void report_iommus(std::string_view table, std::string_view name, unsigned count) {
+    log(LogLevel::kInfo, "{}: {} units found: {}; left as firmware set them, Torii does not use an IOMMU",
+        table, name, count);
 }
 
 void look_at(uint64_t table) {
     const auto length = Physical::read<uint32_t>(table + 4);
     if (length < 36 || length > kLargestTable || !Physical::checksum_ok(table, length)) return;
-    const auto signature = Physical::read<uint32_t>(table);
-    if (signature == kMadt) madt = table;
-    if (signature == kFadt) read_fadt(table, length);
+    switch (Physical::read<uint32_t>(table)) {
+        case kMadt:
+            madt = table;
+            break;
+        case kFadt:
+            use_fadt(copy_table(table, length));
+            break;
+        case kHpet:
+            clock_devices.hpet = MachineAddr(boot::read_hpet(copy_table(table, length)));
+            break;
+        case kDmar:
+            report_iommus("DMAR", "VT-d", boot::count_dmar_units(copy_table(table, length)));
+            break;
+        case kIvrs:
+            report_iommus("IVRS", "AMD-Vi", boot::count_ivrs_units(copy_table(table, length)));
+            break;
+        default:
+            break;
+    }
 }
 
 // Calls `visit(type, address)` for each entry of the MADT.
@@ -84,24 +146,18 @@ void each_madt_entry(Visit&& visit) {
 
 }  // namespace
 
-void acpi_start(MachineAddr given) {
-    uint64_t rsdp = given.raw();
-    if (rsdp == 0) {
-        const uint64_t extended = uint64_t{Physical::read<uint16_t>(0x40e)} << 4;
-        if (extended != 0) rsdp = search_rsdp(extended, extended + 1024);
-        if (rsdp == 0) rsdp = search_rsdp(0xe0000, 0x100000);
-    }
-    if (rsdp == 0) {
+void acpi_start(boot::AcpiRoot root) {
+    if (root.address == 0) root = search_root();
+    if (root.address == 0) {
         log(LogLevel::kWarning, "no ACPI tables found");
         return;
     }
-    const bool wide = Physical::read<uint8_t>(rsdp + 15) >= 2;
-    const uint64_t root = wide ? Physical::read<uint64_t>(rsdp + 24) : Physical::read<uint32_t>(rsdp + 16);
-    const auto length = Physical::read<uint32_t>(root + 4);
+    const auto length = Physical::read<uint32_t>(root.address + 4);
     if (length < 36 || length > kLargestTable) return;
-    const unsigned step = wide ? 8 : 4;
+    const unsigned step = root.wide ? 8 : 4;
     for (uint32_t at = 36; at + step <= length; at += step)
-        look_at(wide ? Physical::read<uint64_t>(root + at) : Physical::read<uint32_t>(root + at));
+        look_at(root.wide ? Physical::read<uint64_t>(root.address + at)
+                          : Physical::read<uint32_t>(root.address + at));
 }
 
 IsaLine find_isa_line(unsigned irq) {

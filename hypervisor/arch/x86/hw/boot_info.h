@@ -1,28 +1,16 @@
-// What the boot loader handed over, whichever protocol it speaks.
+// What the boot loader handed over, kept: the loader's memory is soon somebody else's.
 #pragma once
 
-#include <string_view>
-
-#include "base/frame.h"
+#include "boot/multiboot.h"
 
 namespace torii::hw {
 
-struct BootModule {
-    MachineAddr start{};
-    MachineAddr end{};
-    std::string_view arguments;
-};
+using BootInformation = boot::LoaderFacts;
+using BootModule = boot::LoaderModule;
 
-struct BootInformation {
-    static constexpr unsigned kMostModules = 4;
-    std::string_view command_line;
-    BootModule modules[kMostModules];
-    unsigned module_count = 0;
-    MachineAddr rsdp{};             // zero: search
-    const char* problem = nullptr;  // why it can't be used
-};
-
-// Reads it and fills boot_memory_map. The strings are copies that stay.
+// Reads it and fills boot_memory_map. The strings and EFI's map are copies that go with boot memory.
 [[nodiscard]] BootInformation read_boot_information(uint32_t magic, MachineAddr information);
+// Once there is a heap: the command line stays.
+void keep_command_line(BootInformation& info);
 
 }  // namespace torii::hw

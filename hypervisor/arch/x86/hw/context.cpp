@@ -8,6 +8,7 @@
 #include "arch/x86/hw/apic.h"
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/cpu_local.h"
+#include "arch/x86/hw/fpu.h"
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/registers.h"
@@ -37,22 +38,6 @@ void after_first_switch();
 }
 
 namespace {
-
-// --- FPU: eager, all of it ---
-void save_fpu(void* area) {
-    if (hw::features.xsave) {
-        asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-    } else {
-        asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-    }
-}
-void restore_fpu(const void* area) {
-    if (hw::features.xsave) {
-        asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-    } else {
-        asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
-    }
-}
 
 void save_segments(Vcpu& vcpu) {
     pv::PvVcpu& state = vcpu.pv;
@@ -84,7 +69,7 @@ void load_segments(Vcpu& vcpu) {
 void save_state(Vcpu& vcpu) {
     save_segments(vcpu);
     set_task_switched(false);
-    save_fpu(vcpu.pv.fpu_area);
+    hw::save_fpu(vcpu.pv.fpu_area);  // eager, all of it
 }
 
 void run_on(CpuLocal& cpu, uint64_t cr3, bool kernel_mode) {
@@ -137,7 +122,7 @@ void load_state(CpuLocal& cpu, Vcpu& vcpu) {
     settle_translations(cpu, vcpu);
     load_guest_cr4(vcpu.pv.cr4);
     if (hw::features.xsave) hw::write_xcr0(hw::features.xcr0);
-    restore_fpu(vcpu.pv.fpu_area);
+    hw::restore_fpu(vcpu.pv.fpu_area);
     if (hw::features.xsave && vcpu.pv.xcr0 != hw::features.xcr0) hw::write_xcr0(vcpu.pv.xcr0);
     load_debug_registers(vcpu);
     write_tsc_aux(vcpu.pv.tsc_aux);

@@ -8,6 +8,7 @@
 
 #include "arch/x86/hw/kernel_image.h"
 #include "arch/x86/hw/options.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/pv/address_space.h"
 #include "arch/x86/pv/dom0_layout.h"
 #include "arch/x86/pv/hypercall_page.h"
@@ -227,7 +228,8 @@ Pfn build_page_tables() {
     return builder.root();
 }
 
-void write_start_info(const Domain& domain, std::string_view arguments, uint64_t ramdisk_bytes) {
+void write_start_info(const Domain& domain, std::string_view arguments, uint64_t ramdisk_bytes,
+                      const ScreenForDom0& screen) {
     const MappedFrame page(memory[layout.start_info]);
     memset(page.as<void>(), 0, kPageSize);
     auto& info = *page.as<abi::StartInfo>();
@@ -246,6 +248,10 @@ void write_start_info(const Domain& domain, std::string_view arguments, uint64_t
         info.mod_len = ramdisk_bytes;
         info.mod_start = layout.ramdisk_mapped ? layout.address_of(layout.ramdisk) : layout.ramdisk.raw();
         if (!layout.ramdisk_mapped) info.flags |= abi::kStartModuleIsPfn;
+    }
+    if (screen.size != 0) {
+        info.console.dom0 = {.info_off = sizeof(info), .info_size = screen.size};
+        memcpy(page.as<unsigned char>() + sizeof(info), &screen.info, screen.size);
     }
     const size_t length =
         arguments.size() < sizeof(info.cmd_line) ? arguments.size() : sizeof(info.cmd_line) - 1;
@@ -338,7 +344,7 @@ Domain& build_dom0(const BootInformation& info) {
     memory.write(layout.ramdisk, 0, direct_map.base + ramdisk.start.raw(), ramdisk_bytes);
     fill_p2m();
     const Pfn root = build_page_tables();
-    write_start_info(domain, kernel_module.arguments, ramdisk_bytes);
+    write_start_info(domain, kernel_module.arguments, ramdisk_bytes, describe_screen(info));
 
     for (uint32_t i = 0; i < limits.vcpus; ++i) {
         Vcpu& vcpu = *expect(create_vcpu(domain, VcpuId(i)), "no memory for a vCPU");

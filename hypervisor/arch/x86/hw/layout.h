@@ -19,7 +19,6 @@
 #define TORII_DIRECT_MAP 0xffff830000000000
 #define TORII_DIRECT_MAP_END 0xffff880000000000
 
-#define TORII_LOAD_ADDRESS 0x100000
 #define TORII_TRAMPOLINE 0x8000  // where other CPUs start, in real mode; borrowed while they do
 
 // Pages of a per-CPU area. Its first 2 MiB, under one L1 table, are what a CPU needs on the tables of a

@@ -9,6 +9,7 @@
 #include "arch/x86/hw/options.h"
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "base/lock.h"
@@ -157,6 +158,7 @@ void wait_for_all_cpus() {
 
 void console_device_write(std::string_view text) {
     hw::serial_write(text);
+    hw::screen_write(text);
 }
 
 void serve_while_waiting() {
@@ -183,20 +185,6 @@ bool exchange_in_guest(uint64_t address, uint64_t expected, uint64_t desired, ui
 bool read_machine_msr(uint32_t index, uint64_t& value) {
     return read_msr_with_faults(index, &value);
 }
-void panic_at(const char* reason, const char* file, unsigned line) {
-    asm volatile("cli");
-    hw::stop_other_cpus();
-    console_enter_panic();
-    log(LogLevel::kError, "PANIC on CPU {}: {} ({}:{})", this_cpu(), reason, file, line);
-    if (const Vcpu* const vcpu = current_vcpu(); vcpu != nullptr)
-        log(LogLevel::kError, "on behalf of d{}v{}, guest rip {x}", vcpu->events.table->id(), vcpu->id,
-            vcpu->pv.registers->rip);
-    hw::print_backtrace(reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
-    hw::report_other_cpus();
-    if (hw::options.no_reboot) hw::halt_for_ever();
-    hw::reset_machine();
-}
-
 void shut_down_machine(uint32_t code) {
     const auto reason = static_cast<abi::ShutdownReason>(code);
     const bool halt = reason == abi::ShutdownReason::kPoweroff || hw::options.no_reboot;

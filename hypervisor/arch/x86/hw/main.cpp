@@ -9,6 +9,7 @@
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/cpu_local.h"
 #include "arch/x86/hw/dom0_build.h"
+#include "arch/x86/hw/efi.h"
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/interrupts.h"
@@ -19,6 +20,7 @@
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/power.h"
 #include "arch/x86/hw/registers.h"
+#include "arch/x86/hw/screen.h"
 #include "arch/x86/hw/serial.h"
 #include "arch/x86/hw/smp.h"
 #include "arch/x86/hw/speculation.h"
@@ -60,20 +62,31 @@ constinit Topology topology;
 void start_memory() {
     direct_map = {reinterpret_cast<unsigned char*>(TORII_DIRECT_MAP), uint64_t{1} << (32 - kPageShift)};
     boot_information = read_boot_information(boot_loader_magic, MachineAddr(boot_loader_information));
-    boot_options.command_line = boot_information.command_line;
     parse_options(boot_information.command_line);
     if (options.serial_console) serial_start(options.com1_port, options.com1_baud);
     log(LogLevel::kInfo, "Torii {}", kSourceRevision);
     if (boot_information.problem != nullptr) BUG(boot_information.problem);
-    log(LogLevel::kInfo, "{} MiB of RAM, {} modules, command line: {}", boot_memory_map.ram_frames >> 8,
-        boot_information.module_count, boot_information.command_line);
+    if (boot_information.map_entries_left_out != 0)
+        log(LogLevel::kWarning, "the memory map has {} entries too many: what they name is not used",
+            boot_information.map_entries_left_out);
+    if (boot_information.modules_left_out != 0)
+        log(LogLevel::kWarning, "{} modules too many: only kernel and initial RAM disk are used",
+            boot_information.modules_left_out);
+    log(LogLevel::kInfo, "{} MiB of RAM, {} modules, loaded at {x} {}, command line: {}",
+        boot_memory_map.ram_frames >> 8, boot_information.module_count, image_address(image_start),
+        boot_information.efi_system_table != 0 ? "under EFI" : "under a BIOS", boot_information.command_line);
     decide_speculation(options.speculation);
     set_up_memory(boot_information, options.direct_map_limit);
     log(LogLevel::kInfo, "{} frames free of {}", free_frame_count(), boot_memory_map.ram_frames);
+    keep_command_line(boot_information);
+    boot_options.command_line = boot_information.command_line;
+    screen_start(boot_information);
 }
 
 void start_platform_hooks() {
+    constexpr uint64_t kBiosShiftFlags = 0x417;  // in its data area
     platform.enter_sleep = enter_sleep;
+    if (!boot_information.efi.has_value()) platform.keyboard_shift_flags = direct_map.base[kBiosShiftFlags];
     platform.cpu_khz = static_cast<uint32_t>(tsc_khz());
     topology = read_topology([](uint32_t leaf, uint32_t subleaf) { return cpuid(leaf, subleaf); });
     platform.threads_per_core = topology.threads_per_core();
@@ -108,6 +121,7 @@ void start_policies() {
         static_cast<uint64_t>(boot_end - boot_start) >> 10);
     const DomainRef dom0(find_domain(kDom0));
     start_watchdog();
+    screen_hand_over();
     start_vcpu(*dom0->vcpu(VcpuId(0)));
     unpause_domain(*dom0);
     idle();
@@ -129,13 +143,14 @@ extern "C" [[noreturn]] void boot_main() {
     // From here on the CPU's own stack is the one for traps; the boot stack knows its CPU too.
     my_stack_top().cpu = &boot_cpu;
     if (speculation.isolate_guests) build_guest_views(kBootCpu);
-    acpi_start(boot_information.rsdp);
+    acpi_start(boot_information.acpi);
     start_clock();
     apic_start();
     boot_cpu.apic_id = apic_id();
     io_apic_start();
-    set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
+    if (wall_clock_seconds() != 0) set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
+    efi_start(boot_information);
     start_policies();
     prepare_scheduler(kBootCpu);
     sched_cpu_is_up(kBootCpu);

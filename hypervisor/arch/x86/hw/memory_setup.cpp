@@ -53,8 +53,7 @@ struct Taken {
 Taken taken_ranges(const BootInformation& info) {
     Taken taken;
     taken.add(0, kEndOfLowMegabyte.raw() << kPageShift);
-    taken.add(reinterpret_cast<uint64_t>(image_start) - TORII_IMAGE_BASE,
-              reinterpret_cast<uint64_t>(image_end) - TORII_IMAGE_BASE);
+    taken.add(image_address(image_start).raw(), image_address(image_end).raw());
     for (unsigned i = 0; i < info.module_count; ++i)
         taken.add(info.modules[i].start.raw(), info.modules[i].end.raw());
     return taken;

@@ -64,11 +64,26 @@ bool read_com1(std::string_view value) {
 }
 
 bool read_console(std::string_view value) {
+    options.serial_console = options.screen_console = false;
+    bool all_known = true;
     while (!value.empty()) {
         const std::string_view part = next_part(value, ',');
         if (part == "com1") options.serial_console = true;
+        if (part == "vga") options.screen_console = true;
+        all_known &= part == "com1" || part == "vga" || part == "none";
     }
-    return true;
+    return all_known;
+}
+
+// The mode is the boot loader's (GRUB's gfxpayload): what is left to choose is how long the screen is ours.
+bool read_vga(std::string_view value) {
+    bool all_known = true;
+    while (!value.empty()) {
+        const std::string_view part = next_part(value, ',');
+        if (part == "keep") options.keep_screen = true;
+        all_known &= part == "keep" || part == "current";
+    }
+    return all_known;
 }
 
 bool read_level(std::string_view value, void (*set)(LogThreshold)) {
@@ -86,6 +101,7 @@ struct OptionRow {
 constexpr OptionRow kRows[] = {
     {"console", read_console},
     {"com1", read_com1},
+    {"vga", read_vga},
     {"dom0_mem", read_dom0_memory},
     {"dom0_max_vcpus",
      [](std::string_view value) {
@@ -115,6 +131,8 @@ constexpr OptionRow kRows[] = {
          options.no_reboot = value != "no" && value != "0" && value != "false";
          return true;
      }},
+    // Every line is on its way before whoever wrote it goes on: there is nothing to choose.
+    {"sync_console", [](std::string_view) { return true; }},
     {"watchdog",
      [](std::string_view value) {
          constexpr uint32_t kUsual = 5;

@@ -17,6 +17,8 @@ struct Options {
     uint16_t com1_port = 0x3f8;
     uint32_t com1_baud = 0;
     bool serial_console = false;
+    bool screen_console = true;  // until `console` leaves it out
+    bool keep_screen = false;    // also when dom0 runs
     bool no_reboot = false;
     uint32_t watchdog_seconds = 0;  // 0: no watchdog
     pv::SpeculationWishes speculation;

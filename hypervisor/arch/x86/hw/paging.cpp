@@ -94,13 +94,15 @@ uint64_t flags_of(Protection protection) {
     return 0;
 }
 
+constexpr uint64_t kDeviceAttributes = pv::kPteCacheDisable | pv::kPteWriteThrough;
+
 uint64_t device_entry(uint64_t address) {
-    return address | flags_of(Protection::kReadWrite) | pv::kPteCacheDisable | pv::kPteWriteThrough;
+    return address | flags_of(Protection::kReadWrite) | kDeviceAttributes;
 }
 
 void map_image_range(const char* from, const char* to, Protection protection) {
-    for (auto at = reinterpret_cast<uint64_t>(from); at < reinterpret_cast<uint64_t>(to); at += kPageSize)
-        l1_entry(at) = (at - TORII_IMAGE_BASE) | flags_of(protection);
+    for (const char* at = from; at < to; at += kPageSize)
+        l1_entry(reinterpret_cast<uint64_t>(at)) = image_address(at).raw() | flags_of(protection);
 }
 
 void map_direct(Mfn end) {
@@ -209,21 +211,54 @@ void share_large_page_in(Mfn root, uint64_t virtual_address) {
     l2_entry(virtual_address, false, root) = l2_entry(virtual_address, false);
 }
 
-void* map_device(MachineAddr address, uint64_t bytes) {
+Mfn new_root() {
+    const Mfn root = table_frame();
+    for (unsigned slot = 256; slot <= 271; ++slot)
+        table_at(root)[slot] = pv::hypervisor_slots[slot - 256];
+    return root;
+}
+
+void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached) {
+    const uint64_t flags = kPresent | kWrite | kAccessedDirty | (cached ? 0 : kDeviceAttributes);
+    const uint64_t end = (start.raw() + bytes + kPageSize - 1) & kPageMask;
+    for (uint64_t at = start.raw() & kPageMask; at < end;) {
+        uint64_t& large = l2_entry(at, false, root);
+        if (large == 0 && (at & (kLargePageBytes - 1)) == 0 && end - at >= kLargePageBytes) {
+            large = at | flags | kLarge;
+            at += kLargePageBytes;
+            continue;
+        }
+        next_table(large, false)[pv::l1_slot(at)] = at | flags;
+        at += kPageSize;
+    }
+}
+
+namespace {
+
+void* map_for_ever(MachineAddr address, uint64_t bytes, uint64_t cache_attributes) {
     const uint64_t start = next_device;
     const uint64_t pages = pages_for(offset_in_page(address) + bytes);
     for (uint64_t i = 0; i < pages; ++i) {
-        l1_entry(start + (i << kPageShift)) = device_entry((address.raw() & kPageMask) + (i << kPageShift));
+        l1_entry(start + (i << kPageShift)) = ((address.raw() & kPageMask) + (i << kPageShift)) |
+                                              flags_of(Protection::kReadWrite) | cache_attributes;
     }
     next_device += pages << kPageShift;
     return reinterpret_cast<void*>(start + offset_in_page(address));
 }
 
+}  // namespace
+
+// By entries 3 and 4 of the PAT (cpu.cpp).
+void* map_device(MachineAddr address, uint64_t bytes) {
+    return map_for_ever(address, bytes, kDeviceAttributes);
+}
+void* map_frame_buffer(MachineAddr address, uint64_t bytes) {
+    return map_for_ever(address, bytes, pv::kPtePat);
+}
+
 void build_cpu_area(CpuId cpu) {
     const uint64_t area = area_of(cpu);
-    map_page(area + TORII_AREA_STUB,
-             Mfn((reinterpret_cast<uint64_t>(stub_page) - TORII_IMAGE_BASE) >> kPageShift),
-             Protection::kExecute);
+    map_page(area + TORII_AREA_STUB, frame_of(image_address(stub_page)), Protection::kExecute);
     const auto back = [](uint64_t address) { map_page(address, table_frame(), Protection::kReadWrite); };
     back(area + TORII_AREA_LOCAL);
     back(area + TORII_AREA_GDT + 14 * kPageSize);
@@ -250,8 +285,8 @@ void release_boot_memory() {
         l1_entry(at) = 0;
     }
     flush_globals_everywhere();
-    const Mfn first((start - TORII_IMAGE_BASE) >> kPageShift);
-    for (Mfn mfn = first; mfn.raw() < (end - TORII_IMAGE_BASE) >> kPageShift; ++mfn) {
+    const Mfn first = frame_of(image_address(boot_start));
+    for (Mfn mfn = first; mfn < frame_of(image_address(boot_end)); ++mfn) {
         Frame& frame = frame_at(mfn);
         frame.count.store(0, std::memory_order_relaxed);
         frame.set_owner(kOwnerNone);

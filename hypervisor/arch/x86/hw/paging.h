@@ -1,6 +1,7 @@
 // The hypervisor's own address space: slots 256 to 271.
 #pragma once
 
+#include "arch/x86/hw/layout.h"
 #include "base/frame.h"
 #include "base/ids.h"
 
@@ -30,6 +31,13 @@ private:
 
 enum class Protection : uint8_t { kReadOnly, kReadWrite, kExecute };
 
+// How far the image lies from where it was linked to be loaded (boot.S).
+extern "C" const uint64_t image_displacement;
+// Where in the machine a place of the image lies.
+[[nodiscard]] inline MachineAddr image_address(const void* place) {
+    return MachineAddr(reinterpret_cast<uint64_t>(place) - TORII_IMAGE_BASE + image_displacement);
+}
+
 // The hypervisor's root table; idle CPUs run on it.
 extern Mfn hypervisor_root;
 // A page of zeros, which stands for the pages of a GDT that the guest has not set: selectors there name
@@ -57,8 +65,14 @@ void map_page(uint64_t virtual_address, Mfn mfn, Protection protection);
 [[nodiscard]] Mfn new_table();
 void show_page_in(Mfn root, uint64_t virtual_address, bool writable);
 void share_large_page_in(Mfn root, uint64_t virtual_address);
+// A root that holds the hypervisor's half alone. For firmware, memory is shown there at its own address, to
+// be read, written and run; whole pages, not global.
+[[nodiscard]] Mfn new_root();
+void map_for_firmware(Mfn root, MachineAddr start, uint64_t bytes, bool cached);
 // Device registers: uncached, for ever.
 [[nodiscard]] void* map_device(MachineAddr address, uint64_t bytes);
+// A screen's pixels: writes are gathered, reads are slow.
+[[nodiscard]] void* map_frame_buffer(MachineAddr address, uint64_t bytes);
 
 // A device's page, uncached, in a window of the calling CPU; given back by window_unmap.
 [[nodiscard]] void* map_device_window(Mfn mfn);

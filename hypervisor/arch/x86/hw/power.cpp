@@ -1,22 +1,35 @@
 #include "arch/x86/hw/power.h"
 
 #include "arch/x86/hw/acpi.h"
-#include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/registers.h"
 #include "base/log.h"
+#include "port/machine.h"
 
 namespace torii::hw {
 namespace {
 
-constexpr uint16_t kSleepEnable = 1u << 13;  // ACPI specification 6.4, section 4.8.3.2
+constexpr uint16_t kSleepEnable = 1u << 13;        // ACPI specification 6.4, section 4.8.3.2
+constexpr uint8_t kExtendedSleepEnable = 1u << 5;  // section 4.8.3.7
+constexpr unsigned kExtendedTypeShift = 2;
 constexpr uint32_t kSoftOff = 5;
+constexpr Nanoseconds kMillisecond = 1'000'000;
 
-void pause_for_device() {
-    for (unsigned i = 0; i < 100000; ++i)
-        asm volatile("pause");
+void write_register(const ByteRegister& where, uint8_t value) {
+    if (where.memory != nullptr) *where.memory = value;
+    if (where.port != 0) out8(where.port, value);
 }
 
 }  // namespace
+
+void wait_for_device(Nanoseconds longest) {
+    constexpr uint64_t kSpinsPerMillisecond = 20000;  // while the clock stands still
+    const uint64_t most_spins = longest / kMillisecond * kSpinsPerMillisecond;
+    const Nanoseconds start = now();
+    for (uint64_t spins = 0; now() - start < longest; ++spins) {
+        if (spins > most_spins && now() == start) return;
+        asm volatile("pause");
+    }
+}
 
 void halt_for_ever() {
     for (;;)
@@ -24,16 +37,21 @@ void halt_for_ever() {
 }
 
 void reset_machine() {
+    constexpr Nanoseconds kPatience = 50 * kMillisecond;
     asm volatile("cli");
     const PowerRegisters& registers = power_registers;
-    if (registers.reset_port != 0) {
-        out8(registers.reset_port, registers.reset_value);
-        pause_for_device();
+    if (registers.reset.exists()) {
+        write_register(registers.reset, registers.reset_value);
+        wait_for_device(kPatience);
     }
-    out8(0xcf9, 0x06);  // the chipset's reset control
-    pause_for_device();
     out8(0x64, 0xfe);  // the keyboard controller's reset line
-    pause_for_device();
+    wait_for_device(kPatience);
+    // The chipset's reset control: the kind of reset first, then the edge.
+    const auto others = static_cast<uint8_t>(in8(0xcf9) & ~0x06u);
+    out8(0xcf9, others | 0x02);
+    wait_for_device(kMillisecond);
+    out8(0xcf9, others | 0x06);
+    wait_for_device(kPatience);
     const struct [[gnu::packed]] {
         uint16_t limit = 0;
         uint64_t base = 0;
@@ -43,27 +61,23 @@ void reset_machine() {
 }
 
 Result<> enter_sleep(const SleepRequest& request) {
+    constexpr Nanoseconds kPatience = 2000 * kMillisecond;
     const PowerRegisters& registers = power_registers;
-    if (request.state != kSoftOff || request.extended) return Errno::kEOPNOTSUPP;
-    if (registers.control_a == 0) return Errno::kENODEV;
+    if (request.state != kSoftOff) return Errno::kEOPNOTSUPP;
+    if (request.extended ? !registers.sleep_control.exists() : registers.control_a == 0)
+        return Errno::kENODEV;
     log(LogLevel::kInfo, "dom0 switches the machine off");
-    out16(registers.control_a, static_cast<uint16_t>(request.value_a | kSleepEnable));
-    if (registers.control_b != 0)
-        out16(registers.control_b, static_cast<uint16_t>(request.value_b | kSleepEnable));
-    pause_for_device();
-    return Errno::kEIO;
-}
-
-void print_backtrace(uint64_t frame_pointer) {
-    auto* frame = reinterpret_cast<const uint64_t*>(frame_pointer);
-    for (unsigned depth = 0; depth < 16; ++depth) {
-        const auto address = reinterpret_cast<uint64_t>(frame);
-        if (address < TORII_PER_CPU_BASE || (address & 7) != 0 || address >= TORII_DIRECT_MAP_END) return;
-        const uint64_t caller = frame[1];
-        if (caller < TORII_IMAGE_BASE || caller >= TORII_IMAGE_BASE + 0x400000) return;
-        log(LogLevel::kError, "  called from {x}", caller);
-        frame = reinterpret_cast<const uint64_t*>(frame[0]);
+    if (request.extended) {
+        write_register(registers.sleep_control,
+                       static_cast<uint8_t>(request.value_a << kExtendedTypeShift | kExtendedSleepEnable));
+    } else {
+        out16(registers.control_a, static_cast<uint16_t>(request.value_a | kSleepEnable));
+        if (registers.control_b != 0)
+            out16(registers.control_b, static_cast<uint16_t>(request.value_b | kSleepEnable));
     }
+    wait_for_device(kPatience);
+    log(LogLevel::kError, "the machine is still on: its power control register did nothing");
+    return Errno::kEIO;
 }
 
 }  // namespace torii::hw

@@ -8,7 +8,8 @@ namespace torii::hw {
 [[noreturn]] void reset_machine();
 [[noreturn]] void halt_for_ever();
 [[nodiscard]] Result<> enter_sleep(const SleepRequest& request);
-// Logs who called whom, from a frame pointer of the hypervisor's on; stops at what is none.
-void print_backtrace(uint64_t frame_pointer);
+// Time for a device, or a person, to act. The clock may not run yet, or not any more: the wait ends all the
+// same.
+void wait_for_device(Nanoseconds longest);
 
 }  // namespace torii::hw

@@ -6,6 +6,7 @@
 #include "arch/x86/hw/acpi.h"
 #include "arch/x86/hw/apic.h"
 #include "arch/x86/hw/cpu.h"
+#include "arch/x86/hw/crash.h"
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/layout.h"
@@ -292,7 +293,7 @@ void halt_if_stopping(const pv::GuestRegisters& registers) {
         log(LogLevel::kError, "CPU {} ran d{}v{}, {} at {x}", me.id, me.current->domain->id, me.current->id,
             in_guest ? "in the guest" : "in the hypervisor", registers.rip);
     }
-    if (!in_guest) print_backtrace(registers.rbp);
+    if (!in_guest) print_backtrace(registers.rip, registers.rbp);
     speaker.store(kNobody);
     halt_for_ever();
 }

@@ -3,12 +3,12 @@
 
 #include "arch/x86/hw/apic.h"
 #include "arch/x86/hw/cpu_local.h"
+#include "arch/x86/hw/crash.h"
 #include "arch/x86/hw/interrupts.h"
 #include "arch/x86/hw/registers.h"
 #include "arch/x86/pv/address_space.h"
 #include "arch/x86/pv/bounce.h"
 #include "arch/x86/pv/faults.h"
-#include "base/log.h"
 #include "base/once.h"
 #include "core/call/counters.h"
 #include "core/call/dispatch.h"
@@ -35,18 +35,6 @@ const FaultTableEntry* find_fault(uint64_t rip) {
         if (entry->instruction == rip) return entry;
     }
     return nullptr;
-}
-
-[[noreturn]] void die(const pv::GuestRegisters& r, const char* what) {
-    log(LogLevel::kError, "{}: vector {} error {x} rip {x} rsp {x} cr2 {x}", what, r.entry_vector,
-        r.error_code, r.rip, r.rsp, read_cr2());
-    log(LogLevel::kError, "rax {x} rbx {x} rcx {x} rdx {x} rsi {x} rdi {x} rbp {x}", r.rax, r.rbx, r.rcx,
-        r.rdx, r.rsi, r.rdi, r.rbp);
-    log(LogLevel::kError, "r8 {x} r9 {x} r10 {x} r11 {x} r12 {x} r13 {x} r14 {x} r15 {x} cr3 {x}", r.r8, r.r9,
-        r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, read_cr3());
-    if (const Vcpu* const vcpu = current_vcpu(); vcpu != nullptr)
-        log(LogLevel::kError, "running d{}v{}", vcpu->events.table->id(), vcpu->id);
-    BUG("the hypervisor itself raised an exception");
 }
 
 bool in_ldt_window(uint64_t address) {
@@ -154,7 +142,7 @@ pv::GuestRegisters* on_hypervisor_trap(pv::GuestRegisters* registers) {
         r.rip = entry->continuation;
         return registers;
     }
-    die(r, "exception in the hypervisor");
+    crash("an exception in the hypervisor", __FILE_NAME__, __LINE__, &r);
 }
 
 void on_nmi(pv::GuestRegisters* registers) {
@@ -162,7 +150,7 @@ void on_nmi(pv::GuestRegisters* registers) {
 }
 
 void on_fatal_trap(pv::GuestRegisters* registers) {
-    die(*registers, "fatal exception");
+    crash("a double fault, a machine check or the like", __FILE_NAME__, __LINE__, registers);
 }
 
 }  // extern "C"
