@@ -123,6 +123,12 @@ class Entries(unittest.TestCase):
             menu, _ = self.generate(**settings)
             self.assertIn("placeholder root=/dev/vda1 ro", menu, settings)
 
+    def test_a_root_in_a_file_stops_nobody_elses_entries(self):
+        self.kernel("6.1.0-56-amd64")
+        menu, said = self.generate(GRUB_DEVICE="/dev/loop0")
+        self.assertEqual(menu, "")
+        self.assertIn("on the machine itself", said)
+
     def test_a_boot_partition_of_its_own(self):
         self.kernel("6.1.0-56-amd64")
         menu, _ = self.generate(STRIPPED=str(self.boot))
