@@ -32,7 +32,7 @@ def time_factor():
 
 @dataclass
 class Configuration:
-    """What to boot and on which machine. `kernel` without `hypervisor` boots on the bare machine."""
+    """What to boot and on which machine. `kernel` without `hypervisor` boots on the bare machine; with neither, its disk does."""
 
     hypervisor: Path | None = None
     hypervisor_arguments: str = ""
@@ -45,6 +45,7 @@ class Configuration:
     accel: str = "tcg"
     icount: bool = False
     terminal: bool = False  # the serial line is this terminal, with QEMU's monitor behind Ctrl-a c
+    reboots: bool = False  # a reboot is one, and not the end
     extra: list = field(default_factory=list)
 
 
@@ -106,11 +107,13 @@ class Machine:
         wanted = self.configuration
         line = ["qemu-system-x86_64", "-M", "q35", "-accel", wanted.accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
                 "-smp", str(wanted.cpus), "-display", "none",
-                *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), "-no-reboot", "-nic", "none", "-seed", "1", *wanted.extra]
+                *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), *([] if wanted.reboots else ["-no-reboot"]), "-nic", "none", "-seed", "1", *wanted.extra]
         if wanted.icount:
             line += ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm"]
         kernel = self._link(wanted.kernel, "kernel")
         initrd = self._link(wanted.initrd, "initrd")
+        if not wanted.hypervisor and not kernel:
+            return line
         if not wanted.hypervisor:
             line += ["-kernel", kernel, "-append", wanted.kernel_arguments]
             return line + (["-initrd", initrd] if initrd else [])

@@ -15,6 +15,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,9 @@ META_PACKAGES = {
     "6.12": "linux-image-6.12-amd64",
     "cloud": "linux-image-cloud-amd64",
 }
-KEPT_MODULES = ("/kernel/drivers/xen/", "/kernel/drivers/block/", "/kernel/drivers/net/xen-", "/kernel/fs/")
+KEPT_MODULES = ("/kernel/drivers/xen/", "/kernel/drivers/block/", "/kernel/drivers/net/xen-", "/kernel/fs/", "/kernel/drivers/virtio/",
+                "/kernel/drivers/net/virtio_net", "/kernel/drivers/net/net_failover", "/kernel/net/core/failover", "/kernel/lib/",
+                "/kernel/crypto/crc32c")
 
 
 @dataclass
@@ -120,9 +123,9 @@ def _wanted_of_kernel(name):
     return "/boot/vmlinuz" in name or any(part in name for part in KEPT_MODULES)
 
 
-def package_folder(package, keep=lambda name: True):
-    """The folder with an unpacked package, fetched first if it is not in the cache."""
-    target = CACHE / "packages" / package
+def package_folder(package, keep=lambda name: True, variant=""):
+    """The folder with an unpacked package, fetched first if it is not in the cache. `variant` changes with what is kept of it."""
+    target = CACHE / "packages" / f"{package}{variant}"
     if not target.is_dir():
         say(f"Fetching {package} (unpacked into build/cache, not installed)")
         deb = download(package, CACHE / "downloads")
@@ -139,7 +142,7 @@ def fetch(which):
             raise Failure(f"There is no kernel {which!r}: give {', '.join(META_PACKAGES)} or the path of a kernel image.")
         return Kernel(release=path.name.removeprefix("vmlinuz-"), image=path, modules=_modules_beside(path))
     package = resolve(META_PACKAGES[which])
-    folder = package_folder(package, _wanted_of_kernel)
+    folder = package_folder(package, _wanted_of_kernel, f"-{zlib.crc32(' '.join(KEPT_MODULES).encode()):08x}")
     release = package.removeprefix("linux-image-")
     return Kernel(release, folder / "boot" / f"vmlinuz-{release}", folder / "lib" / "modules" / release)
 
