@@ -23,7 +23,10 @@ enum class LockRank : uint8_t {
     kMaptrack = 75,       // one domain's grant handles
     kPageTables = 70,     // one domain's page types and page-table contents
     kPageAlloc = 60,      // one domain's list and count of frames
+    kInterruptMap = 52,   // which device interrupts there are, and who may bind them
     kEventPorts = 50,     // one domain's ports: allocation, binding, closing
+    kInterrupt = 48,      // one device interrupt: its route, who hears of it
+    kVectors = 47,        // which vectors of which CPU are taken
     kEventQueue = 45,     // FIFO queue words of one vCPU
     kTimer = 40,          // per-CPU timer queue
     kRunQueue = 30,       // per-CPU run queue
@@ -31,6 +34,7 @@ enum class LockRank : uint8_t {
     kHeap = 20,           // frame allocator
     kWindow = 15,         // per-CPU mapping windows
     kDomainList = 12,     // registry of domains: entering one
+    kPci = 11,            // configuration space, IO-APICs
     kConsole = 10,        // log ring and console device
 };
 

@@ -79,7 +79,7 @@ class Installation:
 
     def plain(self):
         """Install, boot on, upgrade, purge; never under Torii."""
-        self.debian.run(f"({SNAPSHOT}) >/root/before", 300)
+        self.debian.run(f"({SNAPSHOT}) >/var/tmp/before", 300)
         failed = self.failed_units()
         self.check(self.ask("ls /sys/hypervisor") == "", "the machine runs without a hypervisor")
         self.apt("install", f"./{self.package.name}")
@@ -131,8 +131,8 @@ class Installation:
     def purge(self):
         """The machine is as it was."""
         self.apt("purge", "--autoremove", "torii")
-        self.debian.run("test $(wc -l </root/before) -gt 5000")
-        changed = self.ask(f"({SNAPSHOT}) | diff /root/before -", 300)
+        self.debian.run("test $(wc -l </var/tmp/before) -gt 5000")
+        changed = self.ask(f"({SNAPSHOT}) | diff /var/tmp/before -", 300)
         self.check(not changed, f"purging leaves the machine as it was: {changed[:1500]}")
         self.debian.reboot()
         self.check(self.ask("ls /sys/hypervisor") == "", "plain Debian boots after the package is gone")
@@ -142,7 +142,7 @@ class Installation:
     def torii(self):
         """Guests that start with the machine, go on through restarts and upgrades, and are stopped before it ends."""
         self.apt("install", "--no-install-recommends", "xen-utils-4.17")
-        self.debian.run(f"({SNAPSHOT}) >/root/before", 300)
+        self.debian.run(f"({SNAPSHOT}) >/var/tmp/before", 300)
         self.apt("install", f"./{self.package.name}")
         self.debian.reboot("torii", time_limit=400)
         self.check("-torii" in self.ask("cat /sys/hypervisor/version/extra"), "the machine runs on Torii")

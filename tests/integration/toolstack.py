@@ -170,13 +170,13 @@ def compile_programs():
     return {name: folder / name for name in PROGRAMS}
 
 
-def dom0_image(side, name, kernel, guest_kernels, binaries, programs):
-    """dom0's image for a test, with the in-guest programs, those of the test, and small guests."""
+def dom0_image(side, name, kernel, guest_kernels, binaries, programs, drivers):
+    """dom0's image for a test, with the in-guest programs, those of the test, small guests, and kernel modules for devices."""
     programs = compile_programs() | (programs or {})
     if side == "xen":
         archive = peer.archive(kernel, guest_kernels, programs)
     else:
-        archive = torii_image.dom0_archive(kernel, guest_kernels, binaries, programs)
+        archive = torii_image.dom0_archive(kernel, guest_kernels, binaries, programs, drivers)
         if "debian-6.1" in guest_kernels:
             archive.add_file(unpacked("debian-6.1").lstrip("/"), unpack_kernel(guest_kernels["debian-6.1"].image))
     # A guest of some dozen instructions, for cycles in which the guest is not what is tested.
@@ -189,15 +189,17 @@ def dom0_image(side, name, kernel, guest_kernels, binaries, programs):
 
 
 def boot(side, *, name, dom0="6.1", guests=(), cpu="qemu64", cpus=1, memory="2048", dom0_memory="768M", time_limit=300,
-         hypervisor_arguments="", hypervisor=None, binaries=BUILD, programs=None):
+         hypervisor_arguments="", kernel_arguments="", hypervisor=None, binaries=BUILD, programs=None, drivers=(), machine_type="q35",
+         devices=()):
     """A machine (not yet started) and the class that drives it. `side` is one of SIDES; `guests` are kernels' names; `programs` (see
-    image/parts.py) are put into dom0 and guests."""
+    image/parts.py) are put into dom0 and guests; `drivers` are kernel modules of dom0, `devices` QEMU's words for what they drive."""
     with only_one("images"):
         kernel = fetch(dom0)
-        image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries, programs)
+        image = dom0_image(side, name, kernel, {f"debian-{guest}": fetch(guest) for guest in guests}, binaries, programs, drivers)
         hypervisor = hypervisor or (BUILD / "torii.elf" if side == "torii" else peer.hypervisor())
     configuration = Configuration(
-        hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments="console=hvc0 quiet", cpu=cpu, cpus=cpus, memory=memory,
+        hypervisor=hypervisor, initrd=image, kernel=kernel.image, kernel_arguments=f"console=hvc0 quiet {kernel_arguments}".strip(), cpu=cpu, cpus=cpus,
+        memory=memory, machine=machine_type, extra=list(devices),
         hypervisor_arguments=f"console=com1 com1=115200 dom0_mem={dom0_memory},max:{dom0_memory} {hypervisor_arguments}".strip())
     machine = Machine(configuration, time_limit=time_limit, name=name, log_path=BUILD / "log" / f"{name}.log")
     return machine, (XenToolstack if side == "xen" else ToriiToolstack)

@@ -13,7 +13,7 @@ from tree import finish, source_files
 # Folder -> what of our own its files may include. The longest folder that fits a file counts. A name stands for the folder
 # and all below it; "self" for the folder's own part. Files of the build (generated protobuf) are "proto".
 HYPERVISOR_PARTS = ("hypervisor/base", "hypervisor/port", "hypervisor/core/trace", "guest-abi")
-CORE = tuple(f"hypervisor/core/{part}" for part in ("memory", "event", "grant", "sched", "console"))
+CORE = tuple(f"hypervisor/core/{part}" for part in ("memory", "event", "grant", "sched", "console", "pci", "interrupt"))
 RULES = {
     "guest-abi": (),
     "hypervisor": ("hypervisor", "guest-abi"),
@@ -24,6 +24,8 @@ RULES = {
     "hypervisor/core/sched": HYPERVISOR_PARTS,
     "hypervisor/core/console": HYPERVISOR_PARTS,
     "hypervisor/core/grant": (*HYPERVISOR_PARTS, "hypervisor/core/memory"),
+    "hypervisor/core/pci": (*HYPERVISOR_PARTS, "hypervisor/core/memory"),
+    "hypervisor/core/interrupt": (*HYPERVISOR_PARTS, "hypervisor/core/memory", "hypervisor/core/event", "hypervisor/core/pci"),
     # It composes the parts, the state of paravirtual memory and CPUs among them, and counts what happens.
     "hypervisor/core/domain": (*HYPERVISOR_PARTS, *CORE, "hypervisor/arch/x86/pv", "hypervisor/core/call/counters.h",
                                "hypervisor/core/call/context.h"),

@@ -39,6 +39,7 @@ class Configuration:
     kernel: Path | None = None
     kernel_arguments: str = ""
     initrd: Path | None = None
+    machine: str = "q35"
     memory: str = "2048"
     cpus: int = 1
     cpu: str = "qemu64"
@@ -105,7 +106,7 @@ class Machine:
         """QEMU's arguments. Module files are linked into a folder of our own: QEMU's multiboot loader splits at commas
         and spaces, so neither may be in a path."""
         wanted = self.configuration
-        line = ["qemu-system-x86_64", "-M", "q35", "-accel", wanted.accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
+        line = ["qemu-system-x86_64", "-M", wanted.machine, "-accel", wanted.accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
                 "-smp", str(wanted.cpus), "-display", "none",
                 *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), *([] if wanted.reboots else ["-no-reboot"]), "-nic", "none", "-seed", "1", *wanted.extra]
         if wanted.icount:

@@ -55,12 +55,12 @@ def add_guest(archive, name, kernel, programs=None):
     archive.add_file(f"etc/torii/guests/{name}.toml", GUEST_DESCRIPTION.format(name=name, folder=folder))
 
 
-def dom0_archive(kernel, guests, binaries, programs=None):
+def dom0_archive(kernel, guests, binaries, programs=None, drivers=()):
     """dom0's initramfs: busybox, modules, toriid and its init, torii, and guests (name to kernel) ready to be created.
-    `programs` (see parts.add_programs) go into it and into the guests'."""
+    `programs` (see parts.add_programs) go into it and into the guests'; `drivers` are more of its modules."""
     archive = parts.base_archive()
     parts.add_programs(archive, programs)
-    parts.add_modules(archive, kernel, DOM0_MODULES)
+    parts.add_modules(archive, kernel, (*DOM0_MODULES, *drivers))
     parts.add_modules(archive, kernel, DEVICE_MODULES, "devices")
     parts.add_xenstore_clients(archive)
     parts.add_program(archive, "usr/sbin/toriid", find_program(binaries, "toriid"))

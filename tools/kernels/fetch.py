@@ -27,9 +27,12 @@ META_PACKAGES = {
     "6.12": "linux-image-6.12-amd64",
     "cloud": "linux-image-cloud-amd64",
 }
-KEPT_MODULES = ("/kernel/drivers/xen/", "/kernel/drivers/block/", "/kernel/drivers/net/xen-", "/kernel/fs/", "/kernel/drivers/virtio/",
-                "/kernel/drivers/net/virtio_net", "/kernel/drivers/net/net_failover", "/kernel/net/core/failover", "/kernel/lib/",
-                "/kernel/crypto/crc32c")
+# Frontends and what the control domain's programs need; then what drives the devices of QEMU's machines.
+KEPT_MODULES = ("/kernel/drivers/xen/", "/kernel/drivers/block/", "/kernel/drivers/net/xen-", "/kernel/fs/",
+                "/kernel/drivers/virtio/", "/kernel/drivers/ata/", "/kernel/drivers/nvme/", "/kernel/drivers/scsi/", "/kernel/drivers/net/virtio",
+                "/kernel/drivers/net/net_failover", "/kernel/net/core/", "/kernel/drivers/net/mii", "/kernel/drivers/net/ethernet/intel/e1000",
+                "/kernel/drivers/net/ethernet/realtek/8139", "/kernel/drivers/ptp/", "/kernel/drivers/pps/", "/kernel/drivers/usb/", "/kernel/drivers/hid/",
+                "/kernel/lib/", "/kernel/crypto/", "/kernel/block/")
 
 
 @dataclass
@@ -124,7 +127,7 @@ def _wanted_of_kernel(name):
 
 
 def package_folder(package, keep=lambda name: True, variant=""):
-    """The folder with an unpacked package, fetched first if it is not in the cache. `variant` changes with what is kept of it."""
+    """The folder with an unpacked package, fetched first if it is not in the cache; `variant` tells selections apart."""
     target = CACHE / "packages" / f"{package}{variant}"
     if not target.is_dir():
         say(f"Fetching {package} (unpacked into build/cache, not installed)")

@@ -77,6 +77,8 @@ const char* name_of(EventKind kind) {
             return "context switches";
         case EventKind::kTimerInterrupt:
             return "timer interrupts";
+        case EventKind::kDeviceInterrupt:
+            return "device interrupts";
         case EventKind::kTlbFlush:
             return "TLB flushes";
         case EventKind::kDomainKilled:

@@ -27,10 +27,11 @@ enum class EventKind : uint8_t {
     kPageTableEmulated,     // a write to a page table emulated
     kContextSwitch,         // another vCPU took over
     kTimerInterrupt,
+    kDeviceInterrupt,
     kTlbFlush,
     kDomainKilled,
 };
-inline constexpr unsigned kEventKinds = 13;
+inline constexpr unsigned kEventKinds = 14;
 
 class Counter {
 public:

@@ -4,6 +4,7 @@
 #include "core/call/cpu_policy_leaves.h"
 #include "core/call/domctl_ops.h"
 #include "core/call/platform_hooks.h"
+#include "core/interrupt/interrupts.h"
 #include "core/memory/frame_table.h"
 #include "core/memory/heap.h"
 #include "port/frames.h"
@@ -96,7 +97,7 @@ CallResult iomem_permission(DomctlCall& call) {
 }
 CallResult irq_permission(DomctlCall& call) {
     const auto& wish = call.request.u.irq_permission;
-    if (wish.pirq >= platform.interrupt_lines) return Errno::kEINVAL;
+    if (wish.pirq >= DeviceInterrupts::end()) return Errno::kEINVAL;
     if (wish.allow_access == 0 && &call.domain != &call.context.domain()) return 0;
     return Errno::kEOPNOTSUPP;
 }

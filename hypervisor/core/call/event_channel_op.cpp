@@ -6,6 +6,7 @@
 #include "core/call/handlers.h"
 #include "core/call/target.h"
 #include "core/domain/privilege.h"
+#include "core/interrupt/interrupts.h"
 
 namespace torii::call {
 namespace {
@@ -73,6 +74,10 @@ CallResult bind_pirq(CallContext& context, uint64_t address) {
     if (!may_use_devices(context.domain())) return Errno::kEPERM;
     EventTable& own = context.domain().events;
     const Port port = TRY(own.bind_pirq(request.pirq));
+    if (const Result<> bound = device_interrupts.bind(own, request.pirq); !bound.ok()) {
+        (void)own.close(port);  // EINVAL: another vCPU of the domain guessed the number and closed it
+        return bound.error();
+    }
     return report_port(own, address, request, request.port, port);
 }
 

@@ -7,6 +7,7 @@
 #include "core/call/platform_hooks.h"
 #include "core/call/target.h"
 #include "core/domain/privilege.h"
+#include "core/interrupt/interrupts.h"
 
 namespace torii::call {
 namespace {
@@ -23,11 +24,6 @@ template <class T>
 CallResult answer(const CallContext& context, const T& object) {
     TRY(GuestOut<T>(context.arg<1>()).copy_out(object));
     return 0;
-}
-
-Result<> check_line(uint32_t irq) {
-    if (irq >= platform.interrupt_lines) return Errno::kEINVAL;
-    return {};
 }
 
 // --- for every domain: what it asks is between it and its own programs; which ports answer is decided
@@ -68,53 +64,90 @@ CallResult write_ioapic(CallContext& context) {
 // Vectors are the hypervisor's business: the number that a guest gets back is the line's own.
 CallResult alloc_irq_vector(CallContext& context) {
     auto request = TRY(request_of<abi::PhysdevIrq>(context));
-    TRY(check_line(request.irq));
+    if (request.irq >= device_interrupts.lines()) return Errno::kEINVAL;
     request.vector = request.irq;
     return answer(context, request);
 }
 
-// A line's number for events is the line's number. Messages from devices aren't routed yet: EOPNOTSUPP makes
-// a driver use its line.
+// `bus` and `devfn` of the request; the upper half of `bus` is the segment.
+Result<MessageRequest> message_of(const abi::PhysdevMapPirq& request) {
+    const auto type = static_cast<abi::MapPirqType>(request.type);
+    if ((static_cast<uint32_t>(request.bus) >> 16) != 0) return Errno::kEOPNOTSUPP;
+    if (request.bus > 0xff || request.devfn < 0 || request.devfn > 0xff || request.entry_nr < 0)
+        return Errno::kEINVAL;
+    MessageRequest message;
+    message.device = {static_cast<uint8_t>(request.bus), static_cast<uint8_t>(request.devfn)};
+    if (type == abi::MapPirqType::kMultiMsi) {
+        message.count = static_cast<unsigned>(request.entry_nr);
+    } else if (request.table_base != 0) {
+        message.kind = MessageKind::kMsiX;
+        message.index = static_cast<unsigned>(request.entry_nr);
+        message.table = MachineAddr(request.table_base);
+    }
+    return message;
+}
+
+// A line's number for events is the line's number, and may be asked for; those of messages are given.
 CallResult map_pirq(CallContext& context) {
     auto request = TRY(request_of<abi::PhysdevMapPirq>(context));
     const DomainRef domain(TRY(find_target(context.domain(), request.domid)));
-    if (!may_control_domain(context.domain(), *domain)) return Errno::kEPERM;
-    if (request.type != static_cast<int32_t>(abi::MapPirqType::kGsi)) return Errno::kEOPNOTSUPP;
-    TRY(check_line(static_cast<uint32_t>(request.index)));
-    if (request.pirq >= 0 && request.pirq != request.index) return Errno::kEINVAL;
-    request.pirq = request.index;
+    // Devices are the control domain's: without an IOMMU, who drives one can read all memory.
+    if (&*domain != &context.domain()) return Errno::kEOPNOTSUPP;
+    switch (static_cast<abi::MapPirqType>(request.type)) {
+        case abi::MapPirqType::kGsi:
+            if (request.pirq >= 0 && request.pirq != request.index) return Errno::kEINVAL;
+            TRY(device_interrupts.map_line(domain->id, static_cast<uint32_t>(request.index)));
+            request.pirq = request.index;
+            break;
+        case abi::MapPirqType::kMsi:
+        case abi::MapPirqType::kMsiSegment:
+        case abi::MapPirqType::kMultiMsi:
+            if (request.pirq >= 0) return Errno::kEINVAL;
+            request.pirq = static_cast<int32_t>(
+                TRY(device_interrupts.map_message(domain->id, TRY(message_of(request)))));
+            break;
+        default:
+            return Errno::kEINVAL;
+    }
     return answer(context, request);
 }
 
 CallResult unmap_pirq(CallContext& context) {
     const auto request = TRY(request_of<abi::PhysdevUnmapPirq>(context));
     const DomainRef domain(TRY(find_target(context.domain(), request.domid)));
-    if (!may_control_domain(context.domain(), *domain)) return Errno::kEPERM;
-    TRY(check_line(static_cast<uint32_t>(request.pirq)));
+    TRY(device_interrupts.unmap(domain->id, static_cast<uint32_t>(request.pirq)));
     return 0;
 }
 
 CallResult setup_gsi(CallContext& context) {
     const auto request = TRY(request_of<abi::PhysdevSetupGsi>(context));
-    TRY(check_line(static_cast<uint32_t>(request.gsi)));
-    if (platform.set_up_gsi == nullptr) return 0;
-    TRY(platform.set_up_gsi(static_cast<uint32_t>(request.gsi), request.triggering != 0,
-                            request.polarity != 0));
+    TRY(device_interrupts.describe_line(static_cast<uint32_t>(request.gsi), request.triggering != 0,
+                                        request.polarity != 0));
     return 0;
 }
 
-// Every line wants to hear that its interrupt was handled.
 CallResult irq_status(CallContext& context) {
     auto request = TRY(request_of<abi::PhysdevIrqStatusQuery>(context));
-    TRY(check_line(request.irq));
-    request.flags = abi::kIrqStatusNeedsEoi;
+    const bool needs_end = TRY(device_interrupts.needs_end(context.domain().id, request.irq));
+    request.flags = needs_end ? abi::kIrqStatusNeedsEoi : 0;
     return answer(context, request);
 }
 
 CallResult end_of_interrupt(CallContext& context) {
     const auto request = TRY(request_of<abi::PhysdevEoi>(context));
-    TRY(check_line(request.irq));
-    if (platform.end_of_interrupt != nullptr) TRY(platform.end_of_interrupt(context.domain(), request.irq));
+    TRY(device_interrupts.end_of(context.domain().id, request.irq));
+    return 0;
+}
+
+CallResult restore_messages(CallContext& context) {
+    const auto request = TRY(request_of<abi::PhysdevRestoreMsi>(context));
+    TRY(device_interrupts.restore({request.bus, request.devfn}));
+    return 0;
+}
+CallResult restore_messages_of_segment(CallContext& context) {
+    const auto request = TRY(request_of<abi::PciDevice>(context));
+    if (request.seg != 0) return Errno::kEOPNOTSUPP;
+    TRY(device_interrupts.restore({request.bus, request.devfn}));
     return 0;
 }
 
@@ -151,6 +184,10 @@ CallResult device_op(CallContext& context) {
             return note<abi::PhysdevManagePci>(context);
         case PhysdevOp::kManagePciAddExt:
             return note<abi::PhysdevManagePciExt>(context);
+        case PhysdevOp::kRestoreMsi:
+            return restore_messages(context);
+        case PhysdevOp::kRestoreMsiExt:
+            return restore_messages_of_segment(context);
         case PhysdevOp::kPciDeviceAdd:
             return note<abi::PhysdevPciDeviceAdd>(context);
         case PhysdevOp::kPciDeviceRemove:

@@ -37,17 +37,12 @@ struct PlatformHooks {
     // One register of the I/O APIC at that address; EINVAL when there is none.
     Result<uint32_t> (*read_ioapic)(MachineAddr base, uint32_t reg) = nullptr;
     Result<> (*write_ioapic)(MachineAddr base, uint32_t reg, uint32_t value) = nullptr;
-    // How an interrupt line behaves. EEXIST when that was said before.
-    Result<> (*set_up_gsi)(uint32_t gsi, bool level_triggered, bool active_low) = nullptr;
-    // The domain has handled the interrupt: it may come again.
-    Result<> (*end_of_interrupt)(Domain& domain, uint32_t pirq) = nullptr;
     Result<> (*enter_sleep)(const SleepRequest& request) = nullptr;
     // A variable memory type range; EINVAL beyond the last.
     Result<MemoryTypeRange> (*memory_type)(uint32_t index) = nullptr;
     CpuIdentity (*identify_cpu)(CpuId cpu) = nullptr;
     Nanoseconds (*idle_time)(CpuId cpu) = nullptr;
 
-    uint32_t interrupt_lines = 24;  // GSIs that there are
     uint32_t cpu_khz = 0;
     uint32_t cpu_features[8] = {};  // CPUID words as sysctl physinfo reports them
     uint32_t threads_per_core = 1;

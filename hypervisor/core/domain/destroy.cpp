@@ -11,6 +11,7 @@
 #include "core/domain/vcpu_info.h"
 #include "core/event/global_virq.h"
 #include "core/grant/release.h"
+#include "core/interrupt/interrupts.h"
 #include "core/memory/reservation.h"
 #include "port/machine.h"
 #include "port/platform.h"
@@ -41,7 +42,9 @@ Result<> stop_vcpus(Domain& domain) {
 
 Result<> close_events(Domain& domain) {
     global_virqs.forget(domain.events);
-    return again_unless(domain.events.close_all(kPortsPerStep));
+    if (!domain.events.close_all(kPortsPerStep)) return Errno::kERESTART;
+    device_interrupts.unmap_all(domain.id);
+    return {};
 }
 
 Result<> release_grants(Domain& domain) {

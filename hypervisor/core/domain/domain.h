@@ -31,8 +31,9 @@ inline constexpr DomId kDom0{0};
 
 struct IoRights {
     static constexpr unsigned kPortWords = 65536 / 64;
-    uint64_t* port_bits = nullptr;  // kPortWords words, a set bit allows the port; null: none
-    bool all_memory = false;        // dom0: every frame that is not RAM
+    uint64_t* port_bits = nullptr;          // kPortWords words, a set bit allows the port; null: none
+    bool all_memory = false;                // dom0: every frame that is not RAM
+    std::atomic<uint32_t> pci_selector{0};  // what it wrote to port 0xcf8 last
 };
 
 enum class Life : uint8_t { kBuilding, kAlive, kDying, kDead };

@@ -63,6 +63,10 @@ void event_kick(EventVcpu& events) {
     if (vcpu.unit.is_running()) poke(vcpu);
 }
 
+CpuId event_cpu_of(EventVcpu& events) {
+    return vcpu_of(events).unit.cpu();
+}
+
 void event_wake_poller(EventVcpu& events) {
     sched_wake(vcpu_of(events).unit);
 }

@@ -39,15 +39,16 @@ void EventTable::raise_global_virq(abi::Virq virq) {
     if (EventVcpu* const first = vcpu(0); first != nullptr) raise_virq(*first, virq);
 }
 
-void EventTable::raise_pirq(uint32_t pirq) {
+EventVcpu* EventTable::raise_pirq(uint32_t pirq) {
     std::atomic<uint32_t>* const ports = pirq_ports_.load(std::memory_order_acquire);
-    if (ports == nullptr || pirq >= kMostPirqs) return;
+    if (ports == nullptr || pirq >= kMostPirqs) return nullptr;
     const uint32_t port = ports[pirq].load(std::memory_order_acquire);
     PortEntry* const entry = find(port);
-    if (port == 0 || entry == nullptr) return;
+    if (port == 0 || entry == nullptr) return nullptr;
     const PortUse use(*entry);
-    if (use.kind() != PortKind::kPirq || entry->number != pirq) return;
+    if (use.kind() != PortKind::kPirq || entry->number != pirq) return nullptr;
     deliver(*entry, port);
+    return notified_by(*entry);
 }
 
 void EventTable::deliver(PortEntry& entry, uint32_t port) {

@@ -228,6 +228,7 @@ void EventTable::unbind(const PortState& state, const PortEntry& entry) {
         holder->virq_port[static_cast<uint32_t>(virq->virq)].store(0, std::memory_order_relaxed);
     } else if (const auto* const pirq = std::get_if<PortPirq>(&state); pirq != nullptr) {
         pirq_ports_.load(std::memory_order_relaxed)[pirq->pirq].store(0, std::memory_order_relaxed);
+        event_pirq_closed(*this, pirq->pirq);
     }
 }
 

@@ -91,7 +91,8 @@ public:
     // The caller keeps the domain alive.
     void raise_virq(EventVcpu& vcpu, abi::Virq virq);
     void raise_global_virq(abi::Virq virq);
-    void raise_pirq(uint32_t pirq);
+    // Returns the vCPU that the event notifies; null: nobody has bound it.
+    EventVcpu* raise_pirq(uint32_t pirq);
 
     // EVTCHNOP_unmask: clears the mask and delivers what waited behind it. kEINVAL: no such port.
     [[nodiscard]] Result<> unmask(Port port);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/frame.h"
+#include "base/ids.h"
 #include "base/result.h"
 
 namespace torii {
@@ -28,5 +29,11 @@ void event_kick(EventVcpu& vcpu);
 
 // A port that `vcpu` polls has become pending. Same rules as event_kick.
 void event_wake_poller(EventVcpu& vcpu);
+
+// The CPU on which `vcpu` runs, or ran last.
+[[nodiscard]] CpuId event_cpu_of(EventVcpu& vcpu);
+
+// The port that a device's interrupt was bound to is closed. Called with the table's lock held.
+void event_pirq_closed(EventTable& table, uint32_t pirq);
 
 }  // namespace torii

@@ -172,6 +172,9 @@ void prepare() {
     Page* const exchanged = allocate_page();
     g_pfn = pfn_of(exchanged);
     update_va_mapping(virtual_address(exchanged), 0);
+    // What happens once (dom0 wrote to these frames, and may remember that) happens before the first stretch.
+    for (Kind& kind : g_kinds)
+        kind.failures += kind.operation() ? 0 : 1;
 }
 
 void measure(Kind& kind, uint64_t start, bool marks) {

@@ -104,26 +104,27 @@ void acpi_start(MachineAddr given) {
         look_at(wide ? Physical::read<uint64_t>(root + at) : Physical::read<uint32_t>(root + at));
 }
 
-InterruptRoute find_isa_route(unsigned irq) {
-    uint32_t gsi = irq;
-    InterruptRoute route;
+IsaLine find_isa_line(unsigned irq) {
+    IsaLine found{.line = irq};
+    constexpr uint8_t kOverride = 2;
     each_madt_entry([&](uint8_t type, uint64_t at) {
-        if (type != 2 || Physical::read<uint8_t>(at + 3) != irq) return;
-        gsi = Physical::read<uint32_t>(at + 4);
+        if (type != kOverride || Physical::read<uint8_t>(at + 3) != irq) return;
+        found.line = Physical::read<uint32_t>(at + 4);
         const auto flags = Physical::read<uint16_t>(at + 8);
-        route.active_low = (flags & 3) == 3;
-        route.level = (flags >> 2 & 3) == 3;
+        found.active_low = (flags & 3) == 3;
+        found.level = (flags >> 2 & 3) == 3;
     });
-    uint32_t best_base = 0;
+    return found;
+}
+
+IoApicPlace io_apic_place(unsigned index) {
+    IoApicPlace found;
+    constexpr uint8_t kIoApic = 1;
     each_madt_entry([&](uint8_t type, uint64_t at) {
-        if (type != 1) return;
-        const auto base = Physical::read<uint32_t>(at + 8);
-        if (base > gsi || (route.io_apic.raw() != 0 && base < best_base)) return;
-        best_base = base;
-        route.io_apic = MachineAddr(Physical::read<uint32_t>(at + 4));
-        route.pin = gsi - base;
+        if (type != kIoApic || index-- != 0) return;
+        found = {MachineAddr(Physical::read<uint32_t>(at + 4)), Physical::read<uint32_t>(at + 8)};
     });
-    return route;
+    return found;
 }
 
 namespace {
@@ -154,12 +155,6 @@ uint32_t processor_apic_id(unsigned index) {
         if (index-- == 0) found = apic_id;
     });
     return found;
-}
-
-void reserve_io_apics() {
-    each_madt_entry([](uint8_t type, uint64_t at) {
-        if (type == 1) pv::reserve_io_frame(frame_of(MachineAddr(Physical::read<uint32_t>(at + 4))));
-    });
 }
 
 }  // namespace torii::hw

@@ -7,21 +7,25 @@
 
 namespace torii::hw {
 
-struct InterruptRoute {
-    MachineAddr io_apic{};  // zero: none
-    unsigned pin = 0;
+// Where an interrupt of the ISA bus comes in.
+struct IsaLine {
+    uint32_t line = 0;  // global system interrupt
     bool active_low = false;
     bool level = false;
+};
+struct IoApicPlace {
+    MachineAddr address{};
+    uint32_t first_line = 0;
 };
 
 // Finds the tables; 0 searches the BIOS areas.
 void acpi_start(MachineAddr rsdp);
-[[nodiscard]] InterruptRoute find_isa_route(unsigned irq);
+[[nodiscard]] IsaLine find_isa_line(unsigned irq);
+// The IO-APICs, by index; none is left: the address is zero.
+[[nodiscard]] IoApicPlace io_apic_place(unsigned index);
 // The CPUs that firmware enabled: how many, and the local APIC id of each.
 [[nodiscard]] unsigned count_processors();
 [[nodiscard]] uint32_t processor_apic_id(unsigned index);
-// All IO-APICs belong to the hypervisor: their frames are closed to dom0.
-void reserve_io_apics();
 
 struct PowerRegisters {
     uint16_t control_a = 0;  // PM1a_CNT_BLK, 0: none

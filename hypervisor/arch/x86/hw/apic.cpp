@@ -1,14 +1,13 @@
 #include "arch/x86/hw/apic.h"
 
-#include "arch/x86/hw/acpi.h"
 #include "arch/x86/hw/clock.h"
 #include "arch/x86/hw/cpu.h"
 #include "arch/x86/hw/local_apic.h"
 #include "arch/x86/hw/paging.h"
 #include "arch/x86/hw/registers.h"
-#include "arch/x86/pv/page_type.h"
 #include "base/log.h"
 #include "base/once.h"
+#include "core/memory/io_frames.h"
 
 namespace torii::hw {
 namespace {
@@ -59,7 +58,7 @@ uint64_t measure_timer() {
 void apic_start() {
     silence_legacy_controllers();
     const MachineAddr base(read_msr(kMsrApicBase) & 0xffffff000);
-    pv::reserve_io_frame(frame_of(base));
+    reserve_io_frame(frame_of(base));
     apic = Apic({static_cast<volatile uint32_t*>(map_device(base, kPageSize))});
     apic.choose(features.x2apic, features.tsc_deadline);
     apic_enable_this_cpu();
@@ -109,22 +108,6 @@ void apic_send_startup(uint32_t target, unsigned page) {
 
 uint32_t apic_id() {
     return apic.id();
-}
-
-void route_isa_interrupt(unsigned irq, unsigned vector) {
-    const InterruptRoute route = find_isa_route(irq);
-    if (route.io_apic.raw() == 0) {
-        log(LogLevel::kWarning, "no IO-APIC serves interrupt {}: the serial console takes no input", irq);
-        return;
-    }
-    auto* const io = static_cast<volatile uint32_t*>(map_device(route.io_apic, kPageSize));
-    const auto write_entry = [io](unsigned index, uint32_t value) {
-        io[0] = index;
-        io[4] = value;
-    };
-    const uint32_t mode = (route.active_low ? 1u << 13 : 0) | (route.level ? 1u << 15 : 0);
-    write_entry(0x10 + 2 * route.pin + 1, apic_id() << 24);
-    write_entry(0x10 + 2 * route.pin, vector | mode);
 }
 
 }  // namespace torii::hw

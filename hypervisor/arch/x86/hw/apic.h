@@ -1,4 +1,4 @@
-// The local APIC: timer and interrupts; the IO-APIC as far as the console needs it.
+// The local APIC: timer and interrupts. Vectors below those here are for devices (core/interrupt/vectors.h).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace torii::hw {
 inline constexpr unsigned kVectorTimer = 0xf0;
 inline constexpr unsigned kVectorPoke = 0xf1;     // another CPU wants this one to look at its work
 inline constexpr unsigned kVectorRequest = 0xf2;  // another CPU waits for this one to do something (smp.h)
-inline constexpr unsigned kVectorSerial = 0x40;
+inline constexpr unsigned kVectorSerial = 0xe0;
 inline constexpr unsigned kVectorSpurious = 0xff;
 
 void apic_start();  // finds it, switches the legacy interrupt controllers off, measures the timer
@@ -23,7 +23,5 @@ void apic_send_nmi(uint32_t apic_id);
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, unsigned page);  // real-mode start at page * 4096
 [[nodiscard]] uint32_t apic_id();
-// Routes an ISA interrupt to a vector on this CPU.
-void route_isa_interrupt(unsigned irq, unsigned vector);
 
 }  // namespace torii::hw

@@ -17,6 +17,7 @@
 #include "core/domain/time.h"
 #include "core/domain/vcpu_run.h"
 #include "core/event/global_virq.h"
+#include "core/interrupt/interrupts.h"
 #include "core/memory/allocator.h"
 #include "core/memory/heap.h"
 #include "core/memory/m2p.h"
@@ -38,7 +39,6 @@ constexpr uint32_t kFeaturesOffered = abi::feature_bit(abi::Feature::kWritablePa
 // Kept for guests' overhead and the hypervisor's own growth when dom0_mem isn't given.
 constexpr uint64_t kReservePages = (16 << 20) >> kPageShift;
 constexpr unsigned kLargestChunkOrder = 18;
-constexpr unsigned kInterruptLines = 256;  // that dom0 may bind
 
 [[noreturn]] void give_up(const char* what) {
     log(LogLevel::kError, "dom0 can't be started: {}", what);
@@ -331,7 +331,7 @@ Domain& build_dom0(const BootInformation& info) {
     if (options.dom0_memory_limit == 0) domain.frame_limit = ~uint64_t{0};
     grant_devices(domain);
     global_virqs.set_default_handler(domain.events);
-    domain.events.limit_pirqs(kInterruptLines);
+    domain.events.limit_pirqs(DeviceInterrupts::end());
 
     load_kernel(kernel.value, notes.value);
     release_unpacked_kernel();

@@ -10,6 +10,7 @@
 #include "core/call/counters.h"
 #include "core/console/console.h"
 #include "core/event/global_virq.h"
+#include "core/interrupt/interrupts.h"
 #include "core/sched/scheduler.h"
 #include "port/machine.h"
 
@@ -27,6 +28,11 @@ void on_serial_input() {
 
 void handle_interrupt(unsigned vector) {
     if (vector == kVectorSpurious) return;
+    if (vector < VectorSpace::kEnd && device_interrupts.arrive(local().id, vector)) {
+        count_event(EventKind::kDeviceInterrupt);
+        apic_end_of_interrupt();
+        return;
+    }
     apic_end_of_interrupt();
     switch (vector) {
         case kVectorTimer:

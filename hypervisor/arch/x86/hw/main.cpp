@@ -12,6 +12,7 @@
 #include "arch/x86/hw/guest_view.h"
 #include "arch/x86/hw/idle.h"
 #include "arch/x86/hw/interrupts.h"
+#include "arch/x86/hw/io_apic.h"
 #include "arch/x86/hw/layout.h"
 #include "arch/x86/hw/memory_setup.h"
 #include "arch/x86/hw/options.h"
@@ -30,6 +31,7 @@
 #include "core/call/wall_clock.h"
 #include "core/domain/time.h"
 #include "core/domain/vcpu_run.h"
+#include "core/interrupt/interrupts.h"
 #include "core/memory/allocator.h"
 #include "core/memory/heap.h"
 #include "core/memory/machine_map.h"
@@ -131,13 +133,14 @@ extern "C" [[noreturn]] void boot_main() {
     start_clock();
     apic_start();
     boot_cpu.apic_id = apic_id();
-    reserve_io_apics();
+    io_apic_start();
     set_wall_clock(wall_clock_seconds() * 1'000'000'000 - now());
     start_platform_hooks();
     start_policies();
     prepare_scheduler(kBootCpu);
     sched_cpu_is_up(kBootCpu);
     start_other_cpus(options.most_cpus);
+    if (!device_interrupts.start().ok()) BUG("no memory for the vectors of device interrupts");
     (void)build_dom0(boot_information);
     route_isa_interrupt(4, kVectorSerial);
     if (options.serial_console) serial_enable_input();

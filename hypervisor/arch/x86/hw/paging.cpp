@@ -94,6 +94,10 @@ uint64_t flags_of(Protection protection) {
     return 0;
 }
 
+uint64_t device_entry(uint64_t address) {
+    return address | flags_of(Protection::kReadWrite) | pv::kPteCacheDisable | pv::kPteWriteThrough;
+}
+
 void map_image_range(const char* from, const char* to, Protection protection) {
     for (auto at = reinterpret_cast<uint64_t>(from); at < reinterpret_cast<uint64_t>(to); at += kPageSize)
         l1_entry(at) = (at - TORII_IMAGE_BASE) | flags_of(protection);
@@ -209,9 +213,7 @@ void* map_device(MachineAddr address, uint64_t bytes) {
     const uint64_t start = next_device;
     const uint64_t pages = pages_for(offset_in_page(address) + bytes);
     for (uint64_t i = 0; i < pages; ++i) {
-        l1_entry(start + (i << kPageShift)) = ((address.raw() & kPageMask) + (i << kPageShift)) |
-                                              flags_of(Protection::kReadWrite) | pv::kPteCacheDisable |
-                                              pv::kPteWriteThrough;
+        l1_entry(start + (i << kPageShift)) = device_entry((address.raw() & kPageMask) + (i << kPageShift));
     }
     next_device += pages << kPageShift;
     return reinterpret_cast<void*>(start + offset_in_page(address));
@@ -272,15 +274,26 @@ struct PermanentArea {
 };
 constinit PermanentArea permanent_area;
 
-}  // namespace
-
-void* window_map(Mfn mfn) {
+uint64_t take_window() {
     hw::CpuLocal& cpu = hw::local();
     const auto window = static_cast<unsigned>(__builtin_ctzll(~cpu.window_bits));
     if (window >= kWindows) BUG("all mapping windows of this CPU are in use");
     cpu.window_bits |= uint64_t{1} << window;
-    const uint64_t address = hw::area_of(cpu.id) + TORII_AREA_WINDOWS + window * kPageSize;
+    return hw::area_of(cpu.id) + TORII_AREA_WINDOWS + window * kPageSize;
+}
+
+}  // namespace
+
+void* window_map(Mfn mfn) {
+    const uint64_t address = take_window();
     hw::map_page(address, mfn, hw::Protection::kReadWrite);
+    return reinterpret_cast<void*>(address);
+}
+
+void* hw::map_device_window(Mfn mfn) {
+    const uint64_t address = take_window();
+    *entry_of(address) = device_entry(address_of(mfn).raw());
+    invalidate_page(address);
     return reinterpret_cast<void*>(address);
 }
 

@@ -60,6 +60,9 @@ void share_large_page_in(Mfn root, uint64_t virtual_address);
 // Device registers: uncached, for ever.
 [[nodiscard]] void* map_device(MachineAddr address, uint64_t bytes);
 
+// A device's page, uncached, in a window of the calling CPU; given back by window_unmap.
+[[nodiscard]] void* map_device_window(Mfn mfn);
+
 // The area of a CPU: local data, GDT and LDT windows, stacks.
 void build_cpu_area(CpuId cpu);
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/once.h"
+#include "core/memory/io_frames.h"
 #include "port/frames.h"
 #include "port/machine.h"
 
@@ -55,7 +56,7 @@ Result<> apply_flag_rules(const FlagRules& rules, Pte& entry) {
 }
 
 Result<> get_io_target(const Domain& holder, Pte entry) {
-    if (may_map_io_frame(holder, entry.mfn())) return {};
+    if (holder.io.all_memory && !is_reserved_io_frame(entry.mfn())) return {};
     log_guest(LogLevel::kInfo, "d{} may not map frame {x}: it is not RAM of its own", holder.id, entry.mfn());
     return Errno::kEINVAL;
 }

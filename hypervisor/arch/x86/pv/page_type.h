@@ -80,12 +80,6 @@ struct L1Place {
 };
 [[nodiscard]] L1Place find_l1(Mfn root, uint64_t va);
 
-// Whether `domain` may map the non-RAM frame `mfn`. Defined in page_type.cpp over the rights of the domain
-// and the frames that the hypervisor keeps for itself (local APIC, IO-APICs).
-[[nodiscard]] bool may_map_io_frame(const Domain& domain, Mfn mfn);
-// Keeps an I/O frame from every domain; at boot.
-void reserve_io_frame(Mfn mfn);
-
 // The hypervisor's entries for slots 256 to 271; filled at boot.
 extern uint64_t hypervisor_slots[16];
 

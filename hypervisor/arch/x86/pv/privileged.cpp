@@ -11,6 +11,7 @@
 #include "arch/x86/pv/handlers.h"
 #include "core/call/counters.h"
 #include "core/call/guest_ptr.h"
+#include "core/interrupt/config_ports.h"
 #include "port/context.h"
 
 namespace torii::pv {
@@ -162,13 +163,31 @@ private:
     }
     [[nodiscard]] bool read_allowed(const PortAccess& access, uint64_t& value) const {
         if (!guest_permits(access)) return false;
-        value = domain_permits(access) ? read_port(access.port, access.width) : all_ones(access.width);
+        value = domain_permits(access) ? read_machine_port(access) : all_ones(access.width);
         return true;
     }
     [[nodiscard]] bool write_allowed(const PortAccess& access, uint32_t value) const {
         if (!guest_permits(access)) return false;
-        if (domain_permits(access)) write_port(access.port, access.width, value);
+        if (domain_permits(access)) write_machine_port(access, value);
         return true;
+    }
+
+    // Configuration space is shared with the hypervisor, which keeps a selector for each who selects.
+    [[nodiscard]] uint32_t read_machine_port(const PortAccess& access) const {
+        const uint32_t selector = vcpu_.domain->io.pci_selector.load(std::memory_order_relaxed);
+        if (access.port == kPciSelectPort && access.width == 4) return selector;
+        if (is_config_data(selector, access.port, access.width))
+            return read_config_data(selector, access.port, access.width);
+        return read_port(access.port, access.width);
+    }
+    void write_machine_port(const PortAccess& access, uint32_t value) const {
+        std::atomic<uint32_t>& selector = vcpu_.domain->io.pci_selector;
+        if (access.port == kPciSelectPort && access.width == 4)
+            return selector.store(value, std::memory_order_relaxed);
+        const uint32_t selected = selector.load(std::memory_order_relaxed);
+        if (is_config_data(selected, access.port, access.width))
+            return write_config_data(selected, access.port, access.width, value);
+        write_port(access.port, access.width, value);
     }
 
     Vcpu& vcpu_;

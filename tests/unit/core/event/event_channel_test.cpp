@@ -232,9 +232,12 @@ TEST_F(EventChannelTest, PhysicalInterrupts) {
     EXPECT_FALSE(a.pending(port.raw()));
     a.table.raise_pirq(3);
     EXPECT_TRUE(a.pending(port.raw()));
+    event_log.closed_pirqs.clear();
     EXPECT_TRUE(a.table.close(port).ok());
-    a.table.raise_pirq(3);
+    EXPECT_EQ(event_log.closed_pirqs, std::vector{3u});
+    EXPECT_EQ(a.table.raise_pirq(3), nullptr);
     EXPECT_TRUE(a.table.bind_pirq(3).ok());
+    EXPECT_EQ(a.table.raise_pirq(3), a.vcpu_pointers[0].get());
 }
 
 TEST_F(EventChannelTest, MovingTheNotification) {

@@ -69,6 +69,9 @@ void event_unpin_guest_page(EventTable& table, PinnedGuestPage page) {
 void event_kick(EventVcpu& vcpu) {
     if (event_log.record) event_log.kicks.push_back(&vcpu);
 }
+void event_pirq_closed(EventTable&, uint32_t pirq) {
+    if (event_log.record) event_log.closed_pirqs.push_back(pirq);
+}
 void event_wake_poller(EventVcpu& vcpu) {
     if (event_log.record) event_log.woken_pollers.push_back(&vcpu);
 }

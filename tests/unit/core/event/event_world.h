@@ -14,6 +14,7 @@ namespace torii::test {
 struct EventLog {
     std::vector<EventVcpu*> kicks;
     std::vector<EventVcpu*> woken_pollers;
+    std::vector<uint32_t> closed_pirqs;
     int pages = 0;        // allocated and not freed
     int pinned = 0;       // guest pages pinned and not given back
     int fail_after = -1;  // allocations and pins until one fails; -1: never

@@ -1,0 +1,324 @@
+#include "core/interrupt/interrupts.h"
+
+#include <new>
+
+#include "base/log.h"
+#include "core/event/hooks.h"
+#include "core/memory/heap.h"
+#include "port/devices.h"
+#include "port/machine.h"
+
+namespace torii {
+
+constinit DeviceInterrupts device_interrupts;
+
+namespace {
+
+// An event may be handled elsewhere for a moment; a vCPU that has moved stays for longer.
+constexpr uint8_t kPatience = 16;
+
+// What vectors stand for: zero is nobody.
+uint32_t id_of(uint32_t pirq) {
+    return pirq + 1;
+}
+
+bool is_level(const Interrupt& interrupt) {
+    return interrupt.trigger == Interrupt::Trigger::kLevel;
+}
+
+LineRoute route_of(const Interrupt& interrupt) {
+    return {interrupt.cpu, interrupt.vector, is_level(interrupt), interrupt.active_low};
+}
+
+void set_masked(const Interrupt& interrupt, bool masked) {
+    if (interrupt.kind == Interrupt::Kind::kLine) {
+        mask_line(interrupt.pirq, masked);
+    } else {
+        mask_message(interrupt.place, masked);
+    }
+}
+
+// What nobody described behaves as its bus does (ISA up to 15, PCI above).
+void assume_trigger(Interrupt& interrupt) {
+    constexpr uint32_t kIsaLines = 16;
+    if (interrupt.trigger != Interrupt::Trigger::kUnknown) return;
+    const bool isa = interrupt.pirq < kIsaLines;
+    interrupt.trigger = isa ? Interrupt::Trigger::kEdge : Interrupt::Trigger::kLevel;
+    interrupt.active_low = !isa;
+}
+
+}  // namespace
+
+[[gnu::cold]] Result<> DeviceInterrupts::start() {
+    lines_ = line_count() < kMost ? line_count() : kMost;
+    all_ = static_cast<Published<Interrupt>*>(TRY(heap_allocate(kMost * sizeof(Published<Interrupt>))));
+    return vectors_.start(cpu_count());
+}
+
+Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
+    Interrupt* const interrupt = at(pirq);
+    return interrupt != nullptr && interrupt->is_mapped && interrupt->mapped_by == domain ? interrupt
+                                                                                          : nullptr;
+}
+
+// --- which interrupts there are: mapping_lock_ held
+
+[[gnu::cold]] Result<Interrupt*> DeviceInterrupts::line(uint32_t number) {
+    if (number >= lines_) return Errno::kEINVAL;
+    if (line_is_reserved(number)) return Errno::kEBUSY;
+    if (at(number) == nullptr)
+        all_[number].publish(*TRY(heap_new<Interrupt>(Interrupt::Kind::kLine, number)));
+    return at(number);
+}
+
+[[gnu::cold]] Result<> DeviceInterrupts::describe_line(uint32_t number, bool level, bool active_low) {
+    const LockGuard mapping(mapping_lock_);
+    Interrupt& interrupt = *TRY(line(number));
+    const LockGuard guard(interrupt.lock);
+    const auto trigger = level ? Interrupt::Trigger::kLevel : Interrupt::Trigger::kEdge;
+    if (interrupt.trigger == trigger && interrupt.active_low == active_low) return Errno::kEEXIST;
+    if (interrupt.listener != nullptr) return Errno::kEBUSY;
+    interrupt.trigger = trigger;
+    interrupt.active_low = active_low;
+    if (interrupt.vector != 0) set_up_line(number, route_of(interrupt));
+    return {};
+}
+
+[[gnu::cold]] Result<> DeviceInterrupts::map_line(DomId domain, uint32_t number) {
+    const LockGuard mapping(mapping_lock_);
+    Interrupt& interrupt = *TRY(line(number));
+    const LockGuard guard(interrupt.lock);
+    if (interrupt.is_mapped) {
+        if (interrupt.mapped_by != domain) return Errno::kEBUSY;
+        return {};
+    }
+    assume_trigger(interrupt);
+    if (interrupt.vector == 0) {
+        interrupt.vector = TRY(vectors_.claim(this_cpu(), id_of(number), 1));
+        interrupt.cpu = this_cpu();
+    }
+    set_up_line(number, route_of(interrupt));
+    interrupt.mapped_by = domain;
+    interrupt.is_mapped = true;
+    return {};
+}
+
+[[gnu::cold]] Result<uint32_t> DeviceInterrupts::free_numbers(unsigned count) const {
+    unsigned found = 0;
+    for (uint32_t number = lines_; number < kMost; ++number) {
+        const Interrupt* const interrupt = at(number);
+        found = interrupt == nullptr || !interrupt->is_mapped ? found + 1 : 0;
+        if (found == count) return number + 1 - count;
+    }
+    return Errno::kENOSPC;
+}
+
+bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
+    for (uint32_t number = lines_; number < kMost; ++number) {
+        const Interrupt* const interrupt = at(number);
+        if (interrupt != nullptr && interrupt->is_mapped && interrupt->place.device == device &&
+            interrupt->place.kind == kind)
+            return true;
+    }
+    return false;
+}
+
+// An entry of a table is one message; all of a function's MSI messages are one place. Two functions whose
+// tables overlap would share entries.
+[[gnu::cold]] Result<> DeviceInterrupts::check_place(const MessagePlace& place) const {
+    const auto other = place.kind == MessageKind::kMsi ? MessageKind::kMsiX : MessageKind::kMsi;
+    if (has_messages(place.device, other)) return Errno::kEBUSY;
+    if (place.kind == MessageKind::kMsi && has_messages(place.device, place.kind)) return Errno::kEEXIST;
+    for (uint32_t number = lines_; number < kMost && place.kind == MessageKind::kMsiX; ++number) {
+        const Interrupt* const interrupt = at(number);
+        if (interrupt == nullptr || !interrupt->is_mapped || interrupt->place.kind != MessageKind::kMsiX)
+            continue;
+        if (interrupt->place.entry == place.entry)
+            return interrupt->place.device == place.device ? Errno::kEEXIST : Errno::kEBUSY;
+    }
+    return {};
+}
+
+[[gnu::cold]] Result<> DeviceInterrupts::make_room(uint32_t first, unsigned count) {
+    for (uint32_t number = first; number < first + count; ++number) {
+        if (at(number) == nullptr)
+            all_[number].publish(*TRY(heap_new<Interrupt>(Interrupt::Kind::kMessage, number)));
+    }
+    return {};
+}
+
+[[gnu::cold]] Result<uint32_t> DeviceInterrupts::map_message(DomId domain, const MessageRequest& request) {
+    const bool msi = request.kind == MessageKind::kMsi;
+    const unsigned count = msi ? request.count : 1;
+    if (count == 0 || count > VectorSpace::kMostTogether) return Errno::kEINVAL;
+    unsigned together = 1;
+    while (together < count)
+        together *= 2;
+
+    const LockGuard mapping(mapping_lock_);
+    const MessagePlace place = TRY(msi ? msi_place(request.device, together)
+                                       : msix_place(request.device, request.index, request.table));
+    TRY(check_place(place));
+    // Vectors and numbers for all that the device may send, wanted or not.
+    const uint32_t first = TRY(free_numbers(together));
+    TRY(make_room(first, together));
+    const CpuId cpu = this_cpu();
+    const uint32_t address = TRY(message_address(cpu));
+    const uint8_t vector = TRY(vectors_.claim(cpu, id_of(first), together));
+    set_up_message(place, address, vector, together);
+    for (unsigned i = 0; i < together; ++i) {
+        Interrupt& interrupt = *at(first + i);
+        const LockGuard guard(interrupt.lock);
+        interrupt.place = place;
+        interrupt.place.index = static_cast<uint8_t>(i);
+        interrupt.cpu = cpu;
+        interrupt.vector = static_cast<uint8_t>(vector + i);
+        interrupt.together = static_cast<uint8_t>(together);
+        interrupt.mapped_by = domain;
+        interrupt.is_mapped = true;
+    }
+    return first;
+}
+
+// The device, or the line, sends nothing any more; then the interrupt and those that share its address go.
+[[gnu::cold]] void DeviceInterrupts::retire(Interrupt& interrupt, unsigned count) {
+    if (interrupt.kind == Interrupt::Kind::kLine) {
+        mask_line(interrupt.pirq, true);
+    } else {
+        retire_message(interrupt.place);
+    }
+    for (unsigned i = 0; i < count; ++i) {
+        Interrupt& each = *at(interrupt.pirq + i);
+        const LockGuard guard(each.lock);
+        vectors_.release(each.cpu, each.vector, 1);
+        each.vector = 0;
+        each.is_mapped = false;
+        each.in_service = false;
+        each.listener = nullptr;
+        each.trigger = Interrupt::Trigger::kUnknown;
+    }
+}
+
+[[gnu::cold]] Result<> DeviceInterrupts::unmap(DomId domain, uint32_t pirq) {
+    const LockGuard mapping(mapping_lock_);
+    Interrupt* const interrupt = of_domain(domain, pirq);
+    if (interrupt == nullptr || interrupt->place.index != 0) return Errno::kEINVAL;
+    retire(*interrupt, interrupt->together);
+    return {};
+}
+
+[[gnu::cold]] void DeviceInterrupts::unmap_all(DomId domain) {
+    for (uint32_t pirq = 0; pirq < kMost; ++pirq) {
+        if (of_domain(domain, pirq) != nullptr) (void)unmap(domain, pirq);  // EINVAL: it went with the first
+    }
+}
+
+[[gnu::cold]] Result<> DeviceInterrupts::restore(PciAddress device) {
+    const LockGuard mapping(mapping_lock_);
+    bool any = false;
+    for (uint32_t number = lines_; number < kMost; ++number) {
+        Interrupt* const interrupt = at(number);
+        if (interrupt == nullptr || !interrupt->is_mapped || interrupt->place.device != device) continue;
+        any = true;
+        const LockGuard guard(interrupt->lock);
+        if (interrupt->place.index == 0)
+            set_up_message(interrupt->place, TRY(message_address(interrupt->cpu)), interrupt->vector,
+                           interrupt->together);
+        if (interrupt->listener != nullptr) set_masked(*interrupt, false);
+    }
+    if (!any) return Errno::kEINVAL;
+    return {};
+}
+
+// --- who hears of them
+
+[[gnu::cold]] Result<> DeviceInterrupts::bind(EventTable& listener, uint32_t pirq) {
+    Interrupt* const interrupt = of_domain(listener.id(), pirq);
+    if (interrupt == nullptr) return Errno::kEINVAL;
+    const LockGuard guard(interrupt->lock);
+    if (!interrupt->is_mapped || interrupt->mapped_by != listener.id()) return Errno::kEINVAL;
+    if (interrupt->listener != nullptr) return Errno::kEBUSY;
+    interrupt->listener = &listener;
+    interrupt->in_service = false;
+    interrupt->elsewhere = 0;
+    set_masked(*interrupt, false);
+    return {};
+}
+
+[[gnu::cold]] void DeviceInterrupts::unbind(EventTable& listener, uint32_t pirq) {
+    Interrupt* const interrupt = at(pirq);
+    if (interrupt == nullptr) return;
+    const LockGuard guard(interrupt->lock);
+    if (interrupt->listener != &listener) return;
+    set_masked(*interrupt, true);
+    interrupt->listener = nullptr;
+    interrupt->in_service = false;
+}
+
+Result<> DeviceInterrupts::end_of(DomId domain, uint32_t pirq) {
+    Interrupt* const interrupt = of_domain(domain, pirq);
+    if (interrupt == nullptr) return Errno::kEINVAL;
+    const LockGuard guard(interrupt->lock);
+    if (!interrupt->in_service) return {};
+    interrupt->in_service = false;
+    if (interrupt->listener != nullptr) mask_line(pirq, false);
+    return {};
+}
+
+Result<bool> DeviceInterrupts::needs_end(DomId domain, uint32_t pirq) {
+    Interrupt* const interrupt = of_domain(domain, pirq);
+    if (interrupt == nullptr) return Errno::kEINVAL;
+    return interrupt->kind == Interrupt::Kind::kLine && is_level(*interrupt);
+}
+
+// --- when they come
+
+bool DeviceInterrupts::arrive(CpuId cpu, unsigned vector) {
+    const uint32_t id = vectors_.holder(cpu, vector);
+    if (id == VectorSpace::kNobody) return false;
+    Interrupt& interrupt = *all_[bounded<kMost>(id - 1)];
+    const LockGuard guard(interrupt.lock);
+    interrupt.arrived.store(interrupt.arrived.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    const bool level = is_level(interrupt);
+    if (level) mask_line(interrupt.pirq, true);
+    if (interrupt.listener == nullptr) [[unlikely]] {
+        interrupt.strays.fetch_add(1, std::memory_order_relaxed);
+        return true;
+    }
+    if (level) {
+        // It had come again before the mask was in force.
+        if (interrupt.in_service) return true;
+        interrupt.in_service = true;
+    }
+    EventVcpu* const told = interrupt.listener->raise_pirq(interrupt.pirq);
+    if (told == nullptr) return true;
+    const CpuId wanted = event_cpu_of(*told);
+    if (wanted == cpu) [[likely]] {
+        interrupt.elsewhere = 0;
+    } else if (++interrupt.elsewhere == kPatience) {
+        interrupt.elsewhere = 0;
+        move(interrupt, wanted);
+    }
+    return true;
+}
+
+// Where that can't be, it stays. Messages that share an address would have to move together, and stay too.
+[[gnu::cold]] void DeviceInterrupts::move(Interrupt& interrupt, CpuId to) {
+    if (interrupt.together != 1 || to == interrupt.cpu) return;
+    const bool is_line = interrupt.kind == Interrupt::Kind::kLine;
+    Result<uint32_t> address = message_address(to);
+    if (!address.ok() || !vectors_.claim_at(to, interrupt.vector, id_of(interrupt.pirq))) return;
+    if (is_line) {
+        send_line_to(interrupt.pirq, to);
+    } else {
+        send_message_to(interrupt.place, address.value());
+    }
+    vectors_.release(interrupt.cpu, interrupt.vector, 1);
+    interrupt.cpu = to;
+}
+
+void event_pirq_closed(EventTable& table, uint32_t pirq) {
+    device_interrupts.unbind(table, pirq);
+}
+
+}  // namespace torii

@@ -1,0 +1,128 @@
+// Interrupts of devices: lines of IO-APICs and messages (MSI, MSI-X), and which domain hears of each.
+//
+// An interrupt has the number that its domain names it by (PIRQ). A line's is the line's own; messages have
+// numbers above all lines.
+//
+// THE WAY OF AN INTERRUPT
+//   it comes to a CPU by a vector -> the interrupt that the vector stands for there -> an event of the domain
+//   that bound it. A level-triggered line stays masked from then on until the domain says that it is done
+//   (EOI), since it would come again at once. A message, or an edge, is forgotten at once: what comes before
+//   the domain has looked is the same event. It follows the vCPU that its event notifies: after it has come
+//   to another CPU for some time, it moves there.
+//
+// Locks: each interrupt has its own (LockRank::kInterrupt), taken when it comes. kMapping: which there are.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/bounded_index.h"
+#include "base/ids.h"
+#include "base/lock.h"
+#include "base/published.h"
+#include "base/result.h"
+#include "core/event/event_channel.h"
+#include "core/interrupt/vectors.h"
+#include "core/pci/message.h"
+
+namespace torii {
+
+struct Interrupt {
+    enum class Kind : uint8_t { kLine, kMessage };
+    enum class Trigger : uint8_t { kUnknown, kEdge, kLevel };
+
+    Interrupt(Kind kind, uint32_t pirq) : kind(kind), pirq(pirq) {}
+
+    const Kind kind;
+    const uint32_t pirq;
+    Spinlock lock{LockRank::kInterrupt};
+
+    // Under lock:
+    DomId mapped_by{};  // who may bind it, while `is_mapped`
+    bool is_mapped = false;
+    bool in_service = false;              // a level-triggered line waits for its domain
+    Trigger trigger = Trigger::kUnknown;  // of a line
+    bool active_low = false;
+    EventTable* listener = nullptr;  // null: nobody has bound it, and it is masked
+    CpuId cpu{};
+    uint8_t vector = 0;     // 0: none yet
+    uint8_t together = 1;   // of the first of several messages that share an address: how many there are
+    MessagePlace place{};   // of a message
+    uint8_t elsewhere = 0;  // how often in a row it came to another CPU than its vCPU's
+    std::atomic<uint64_t> arrived{0};
+    std::atomic<uint64_t> strays{0};  // came while nobody listened
+};
+
+struct MessageRequest {
+    PciAddress device{};
+    MessageKind kind = MessageKind::kMsi;
+    unsigned count = 1;   // MSI: a power of two once rounded up
+    unsigned index = 0;   // MSI-X: of the table's entry
+    MachineAddr table{};  // MSI-X: where the control domain says that the table's BAR lies
+};
+
+class DeviceInterrupts {
+public:
+    static constexpr uint32_t kMost = EventTable::kMostPirqs;
+
+    // Once, after all CPUs run. ENOMEM.
+    [[nodiscard]] Result<> start();
+    [[nodiscard]] uint32_t lines() const { return lines_; }
+    // One past the highest number that an interrupt can have.
+    [[nodiscard]] static uint32_t end() { return kMost; }
+
+    // How a line behaves. EINVAL: no such line. EBUSY: it is in use and behaves otherwise, or is the
+    // hypervisor's own. EEXIST: that was said before.
+    [[nodiscard]] Result<> describe_line(uint32_t line, bool level, bool active_low);
+    // EINVAL, EBUSY (the hypervisor's own, or another domain's), ENOSPC (no vector), ENOMEM.
+    [[nodiscard]] Result<> map_line(DomId domain, uint32_t line);
+    // The number of the first, behind which those of the others follow. Errors of msi_place and msix_place;
+    // EEXIST: the device's message is mapped already; ENOSPC: no number or no vector left; ENOMEM.
+    [[nodiscard]] Result<uint32_t> map_message(DomId domain, const MessageRequest& request);
+    // A port that is bound to it hears nothing any more. Messages that share an address go with the first.
+    // EINVAL: not the domain's, or not the first of such messages.
+    [[nodiscard]] Result<> unmap(DomId domain, uint32_t pirq);
+    // All that the domain has mapped.
+    void unmap_all(DomId domain);
+    // The device lost its messages, in a reset for example: they are set up as they were. EINVAL: it has
+    // none.
+    [[nodiscard]] Result<> restore(PciAddress device);
+
+    // From here on it comes as an event. EINVAL: not mapped by that domain. EBUSY: bound by someone.
+    [[nodiscard]] Result<> bind(EventTable& listener, uint32_t pirq);
+    void unbind(EventTable& listener, uint32_t pirq);
+    // The domain is done with it. EINVAL: not the domain's.
+    [[nodiscard]] Result<> end_of(DomId domain, uint32_t pirq);
+    // Whether the domain has to say so.
+    [[nodiscard]] Result<bool> needs_end(DomId domain, uint32_t pirq);
+
+    // A device vector came to the calling CPU, before the end is told to its APIC. False: nobody's.
+    bool arrive(CpuId cpu, unsigned vector);
+
+    // Whether the function has a message of that kind that the hypervisor set up.
+    [[nodiscard]] bool has_messages(PciAddress device, MessageKind kind) const;
+    // For tests and reports; null: no such interrupt.
+    [[nodiscard]] const Interrupt* find(uint32_t pirq) const { return at(pirq); }
+
+private:
+    // Before the start there is none.
+    [[nodiscard]] Interrupt* at(uint32_t pirq) const {
+        return pirq < kMost && all_ != nullptr ? all_[bounded<kMost>(pirq)].get() : nullptr;
+    }
+    [[nodiscard]] Interrupt* of_domain(DomId domain, uint32_t pirq) const;
+    [[nodiscard]] Result<Interrupt*> line(uint32_t number);
+    [[nodiscard]] Result<uint32_t> free_numbers(unsigned count) const;
+    [[nodiscard]] Result<> check_place(const MessagePlace& place) const;
+    [[nodiscard]] Result<> make_room(uint32_t first, unsigned count);
+    void retire(Interrupt& interrupt, unsigned count);
+    void move(Interrupt& interrupt, CpuId to);
+
+    Spinlock mapping_lock_{LockRank::kInterruptMap};
+    uint32_t lines_ = 0;
+    VectorSpace vectors_;
+    Published<Interrupt>* all_ = nullptr;
+};
+
+extern DeviceInterrupts device_interrupts;
+
+}  // namespace torii
