@@ -1,4 +1,4 @@
-"""The devices that `tools/run --devices` gives dom0: what is written on its disk is there at the next boot, and the network answers.
+"""The devices that `tools/run` gives dom0: what is written on its disk is there at the next boot, and the network answers.
 
     devices.py [--hypervisor none|torii]
 
@@ -30,7 +30,7 @@ def configuration(side, image_disk):
         archive.write(image)
     hypervisor = {} if side == "none" else {"hypervisor": BUILD / "torii.elf",
                                             "hypervisor_arguments": "console=com1 com1=115200 dom0_mem=512M,max:512M"}
-    return Configuration(kernel=kernel.image, kernel_arguments=f"console={console} quiet", initrd=image, memory="1024",
+    return Configuration(kernel=kernel.image, kernel_arguments=f"console={console} quiet torii.devices", initrd=image, memory="1024",
                          extra=[*drive(image_disk, "qcow2"), *network()], **hypervisor)
 
 
@@ -52,11 +52,11 @@ def boot(wanted, findings, number):
 def main():
     """Exit code 0: the devices work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", choices=("none", "torii"), default="none")
+    parser.add_argument("--hypervisor", choices=("none", "torii"), default="torii")
     side = parser.parse_args().hypervisor
     findings = Findings()
     try:
-        work = disk.overlay(BUILD / "images/test-devices.qcow2", disk.image_disk(), "raw")
+        work = disk.overlay(BUILD / "images/test-devices.qcow2", disk.image_disk("test-disk"), "raw")
         wanted = configuration(side, work)
         for number in (1, 2):
             boot(wanted, findings, number)

@@ -25,7 +25,8 @@ dom0's image, boots all of it in QEMU and leaves you in a shell in dom0. Can be 
 With --disk the first time takes some minutes; what changes on the disk stays until another package is built. GRUB's menu, which
 waits for three seconds, also has plain Debian. ssh -i build/disk/id_ed25519 -p 2222 root@127.0.0.1 works once it is up.
 
-In the machine `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor.
+The machine has a disk for images, on /var/lib/torii/disk in dom0, which keeps what is written there (build/images/disk.raw), and a
+network card behind QEMU's user network. In it `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor.
 """
 
 
@@ -43,9 +44,6 @@ def parse(arguments):
     parser.add_argument("--hypervisor-args", default="", help="more of the hypervisor's command line")
     parser.add_argument("--accel", default="auto", choices=("auto", "tcg", "kvm"),
                         help="auto uses KVM only if a probe guest boots under it in time")
-    parser.add_argument("--devices", action="store_true",
-                        help="give dom0 a disk for images (on /var/lib/torii/disk) and a network card behind QEMU's user network; "
-                             "not under Torii yet, which has no device interrupts")
     parser.add_argument("--hypervisor", metavar="PATH", help="boot this image in Torii's place (Xen's, to compare)")
     parser.add_argument("--demo", action="store_true", help="run the demonstration and exit 0 only if all of it happened")
     add_disk_options(parser)
@@ -75,7 +73,7 @@ def check_disk_options(parser, options):
         if options.firmware != "bios" or options.ssh_port != parser.get_default("ssh_port"):
             parser.error("--firmware and --ssh-port belong to --disk")
         return
-    for name in ("kernel", "guest_kernel", "kernel_args", "hypervisor_args", "hypervisor", "demo", "dom0_memory", "devices"):
+    for name in ("kernel", "guest_kernel", "kernel_args", "hypervisor_args", "hypervisor", "demo", "dom0_memory"):
         if getattr(options, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} is not possible with --disk: there GRUB's menu says what is booted, by "
                          "/etc/default/grub.d in the machine")
@@ -109,14 +107,13 @@ def prepare(options):
     say(f"Building dom0's image: kernel {kernel.release}, the ready guest's {guest_kernel.release}")
     image = build_dom0(BUILD / "images" / f"dom0-{kernel.release}.cpio", kernel, {"debian": guest_kernel}, BUILD)
     accel = accelerator.choose(options.accel, options.cpu, hypervisor)
-    extra = [*debian.drive(disk.image_disk(), "raw"), *debian.network()] if options.devices else []
     return Configuration(
         hypervisor=hypervisor,
         hypervisor_arguments=f"console=com1 com1=115200 dom0_mem={options.dom0_memory},max:{options.dom0_memory} "
                              f"{options.hypervisor_args}".strip(),
-        kernel=kernel.image, kernel_arguments=f"console=hvc0 {options.kernel_args}".strip(), initrd=image,
+        kernel=kernel.image, kernel_arguments=f"console=hvc0 torii.devices {options.kernel_args}".strip(), initrd=image,
         memory=str(options.memory_mib), cpus=options.cpus, cpu=options.cpu, accel=accel, terminal=not options.demo,
-        extra=extra)
+        extra=[*debian.drive(disk.image_disk("demo-disk" if options.demo else "disk"), "raw"), *debian.network()])
 
 
 def run_disk(options):

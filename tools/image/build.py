@@ -14,7 +14,7 @@ from kernels.fetch import fetch
 FILES = TOOLS / "image"
 IMAGES = BUILD / "images"
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs")
-# For the devices that `tools/run --devices` gives the machine; ext4 asks the kernel's crypto for crc32c by name.
+# For the devices that `tools/run` gives the machine; ext4 asks the kernel's crypto for crc32c by name.
 DEVICE_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4")
 GUEST_MODULES = ("xen-blkfront", "xen-netfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs")
 ACCOUNTS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"

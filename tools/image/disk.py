@@ -21,9 +21,9 @@ def overlay(target, base, form):
     return target
 
 
-def image_disk():
-    """The disk for images of the machine that has its system in memory; what is on it stays."""
-    target = BUILD / "images/disk.raw"
+def image_disk(name="disk"):
+    """A disk for images, for a machine that has its system in memory; what is on it stays."""
+    target = BUILD / f"images/{name}.raw"
     if not target.exists():
         partial = target.with_suffix(".partial")
         partial.unlink(missing_ok=True)
