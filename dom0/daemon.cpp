@@ -2,19 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <torii/failure.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
 #include "lifecycle/store_ring.h"
 #include "log/log.h"
+#include "supervisor.h"
+#include "xen/handshake.h"
 #include "xen/xenbus_backend.h"
 
 namespace torii::dom0 {
@@ -35,20 +34,6 @@ FileDescriptor take_lock(const std::filesystem::path& path) {
                       "another toriid is running (it holds " + path.string() + "): stop that one first");
     }
     return lock;
-}
-
-// systemd's protocol, for Type=notify units. Without such a supervisor nothing happens.
-void tell_supervisor(const char* message) {
-    const char* path = std::getenv("NOTIFY_SOCKET");
-    sockaddr_un address{};
-    if (path == nullptr || std::strlen(path) >= sizeof(address.sun_path)) return;
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, path);
-    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-    const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-    (void)!::sendto(socket.get(), message, std::strlen(message), MSG_NOSIGNAL,
-                    reinterpret_cast<const sockaddr*>(&address), length);
 }
 
 LogLevel to_level(xenstore::LogSeverity severity) {
@@ -75,6 +60,7 @@ Daemon::Daemon(const DaemonOptions& options)
     : fail_point_(make_fail_point_hook(options.fail_point, ::getpid())),
       lock_(take_lock(options.lock_file)),
       hypervisor_(calls_),
+      remark_(shake_hands(hypervisor_, TORII_REVISION)),
       channels_(context_),
       state_(options.state_directory, read_boot_id()),
       store_(context_, store_options(options)),
@@ -83,7 +69,7 @@ Daemon::Daemon(const DaemonOptions& options)
                                                        BuilderProcess::Callbacks callbacks) {
                    return BuilderProcess::start(context_, request, fail_point, std::move(callbacks));
                }),
-      dispatcher_(domains_, hypervisor_, store_),
+      dispatcher_(domains_, hypervisor_, store_, remark_),
       signals_(context_, SIGTERM, SIGINT) {
     ::signal(SIGPIPE, SIG_IGN);
     connect_own_kernel();
@@ -91,7 +77,10 @@ Daemon::Daemon(const DaemonOptions& options)
         BoundPort(channels_, channels_.bind_virq(abi::Virq::kDomExc, [this] { domains_.check_domains(); }));
     domains_.recover();
     store_.listen();
-    server_ = std::make_unique<ControlServer>(context_, dispatcher_, options.socket, options.group);
+    FileDescriptor inherited = inherited_socket(options.socket);
+    server_ = inherited.valid()
+                  ? std::make_unique<ControlServer>(context_, dispatcher_, std::move(inherited))
+                  : std::make_unique<ControlServer>(context_, dispatcher_, options.socket, options.group);
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
         if (error) return;
         log_info("signal {}: the daemon ends; guests go on", signal);
@@ -100,6 +89,7 @@ Daemon::Daemon(const DaemonOptions& options)
     });
     const VersionInfo version = hypervisor_.version();
     log_info("ready: hypervisor {}, control socket {}", version.version, options.socket.string());
+    if (!remark_.empty()) log_warning("{}", remark_);
     tell_supervisor("READY=1");
 }
 

@@ -50,6 +50,7 @@ private:
     FileDescriptor lock_;
     Privcmd calls_;
     Hypervisor hypervisor_;
+    std::string remark_;  // of the handshake with the hypervisor
     EventChannelDevice channels_;
     StateStore state_;
     xenstore::Service store_;

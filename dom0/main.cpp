@@ -23,6 +23,7 @@ constexpr const char* kFooter =
     "\n"
     "toriid runs in the foreground and logs to standard error; start it from dom0's init and let that "
     "restart it.\n"
+    "Under systemd it takes the control socket that toriid.socket has opened.\n"
     "It may be killed at any time: guests go on, and the next toriid finds them again.\n"
     "Exit status: 0 after SIGTERM, 1 if it cannot work (the last line says why), 2 for wrong options.\n";
 
@@ -44,7 +45,7 @@ int main(int argument_count, char** arguments) {
     bool fail_points = false;
     CLI::App app{"toriid: the daemon of dom0"};
     app.footer(kFooter);
-    app.set_version_flag("--version", "toriid 0.1");
+    app.set_version_flag("--version", "toriid " TORII_VERSION);
     app.add_option("--socket", options.socket, "Control socket")->capture_default_str();
     app.add_option("--group", options.group, "Group that may use the control socket")->capture_default_str();
     app.add_option("--state-dir", options.state_directory, "What survives a restart; on a tmpfs")

@@ -32,8 +32,10 @@ foreach(source
     lifecycle/uuid.cpp
     state/atomic_file.cpp
     state/state_store.cpp
+    supervisor.cpp
     xen/call_result.cpp
     xen/event_channel_device.cpp
+    xen/handshake.cpp
     xen/hypervisor.cpp
     xen/hypervisor_cpus.cpp
     xen/privcmd.cpp

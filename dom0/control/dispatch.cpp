@@ -94,7 +94,8 @@ void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Reque
             domains_.unpause(request.unpause().domain());
             break;
         case v1::Request::kShutdown:
-            domains_.request_shutdown(request.shutdown().domain(), request.shutdown().reboot());
+            domains_.request_shutdown(request.shutdown().domain(), request.shutdown().reboot(),
+                                      request.shutdown().for_good());
             break;
         case v1::Request::kRename:
             domains_.rename(request.rename().domain(), request.rename().new_name());
@@ -243,7 +244,8 @@ v1::Host Dispatcher::describe_host() {
     describe_topology(host);
     *host.mutable_pools() = describe_pools();
     host.set_domains(static_cast<uint32_t>(hypervisor_.domains().size()));
-    host.set_daemon("toriid 0.1");
+    host.set_daemon("toriid " TORII_VERSION);
+    host.set_remark(remark_);
     utsname system{};
     if (::uname(&system) == 0) host.set_dom0_kernel(system.release);
     struct sysinfo facts {};

@@ -15,8 +15,13 @@ class Session;
 
 class Dispatcher {
 public:
-    Dispatcher(DomainManager& domains, Hypervisor& hypervisor, xenstore::Service& store)
-        : domains_(domains), hypervisor_(hypervisor), vcpus_(domains, hypervisor, store, domains.pools()) {}
+    // `remark` is told with the machine's description; may be empty.
+    Dispatcher(DomainManager& domains, Hypervisor& hypervisor, xenstore::Service& store,
+               std::string remark = {})
+        : domains_(domains),
+          hypervisor_(hypervisor),
+          vcpus_(domains, hypervisor, store, domains.pools()),
+          remark_(std::move(remark)) {}
 
     // Throws Failure for a request that is refused at once; otherwise replies now or later.
     void handle(const std::shared_ptr<Session>& session, const v1::Request& request);
@@ -41,6 +46,7 @@ private:
     DomainManager& domains_;
     Hypervisor& hypervisor_;
     VcpuControl vcpus_;
+    const std::string remark_;
 };
 
 }  // namespace torii::dom0

@@ -1,14 +1,12 @@
 #include "control/server.h"
 
+#include <grp.h>
 #include <sys/stat.h>
 #include <torii/failure.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <fstream>
-#include <optional>
 #include <system_error>
 
 #include "control/session.h"
@@ -16,21 +14,6 @@
 
 namespace torii::dom0 {
 namespace {
-
-// Read here, not by getgrnam: the C library would load plugins for it, which a static program cannot.
-std::optional<gid_t> find_group(const std::string& name) {
-    std::ifstream groups("/etc/group");
-    std::string line;
-    while (std::getline(groups, line)) {
-        if (!line.starts_with(name + ":")) continue;
-        const size_t second = line.find(':', name.size() + 1);
-        if (second == std::string::npos) continue;
-        gid_t id = 0;
-        const auto [end, error] = std::from_chars(line.data() + second + 1, line.data() + line.size(), id);
-        if (error == std::errc()) return id;
-    }
-    return std::nullopt;
-}
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& problem) {
     throw Failure(ErrorCode::kSystem,
@@ -55,10 +38,11 @@ ControlServer::ControlServer(boost::asio::io_context& context, Dispatcher& dispa
     if (!problem) acceptor_.bind(boost::asio::local::stream_protocol::endpoint(path.string()), problem);
     ::umask(before);
     if (problem) fail(path, problem.message());
-    const auto id = find_group(group);
-    if (!id) {
+    const ::group* const owner = ::getgrnam(group.c_str());
+    if (owner == nullptr) {
         log_warning("there is no group {}: only root can use {}", group, path.string());
-    } else if (::chown(path.c_str(), static_cast<uid_t>(-1), *id) != 0 || ::chmod(path.c_str(), 0660) != 0) {
+    } else if (::chown(path.c_str(), static_cast<uid_t>(-1), owner->gr_gid) != 0 ||
+               ::chmod(path.c_str(), 0660) != 0) {
         fail(path, std::strerror(errno));
     }
     acceptor_.listen(boost::asio::socket_base::max_listen_connections, problem);
@@ -66,8 +50,15 @@ ControlServer::ControlServer(boost::asio::io_context& context, Dispatcher& dispa
     accept_next();
 }
 
+ControlServer::ControlServer(boost::asio::io_context& context, Dispatcher& dispatcher,
+                             FileDescriptor listening)
+    : dispatcher_(dispatcher),
+      acceptor_(context, boost::asio::local::stream_protocol(), listening.release()) {
+    accept_next();
+}
+
 ControlServer::~ControlServer() {
-    ::unlink(path_.c_str());
+    if (!path_.empty()) ::unlink(path_.c_str());
 }
 
 void ControlServer::accept_next() {

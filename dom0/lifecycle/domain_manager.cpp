@@ -147,7 +147,7 @@ void DomainManager::unpause(const std::string& key) {
     log_info("{} (domain {}) unpaused", managed.name(), managed.record.domid());
 }
 
-void DomainManager::request_shutdown(const std::string& key, bool reboot) {
+void DomainManager::request_shutdown(const std::string& key, bool reboot, bool for_good) {
     Managed& managed = find_live(key, reboot ? "reboot" : "shut down");
     const char* verb = reboot ? "reboot" : "shut down";
     if (managed.record.start_paused()) {
@@ -169,6 +169,7 @@ void DomainManager::request_shutdown(const std::string& key, bool reboot) {
     }
     nodes_.request_shutdown(managed.domain(), reboot);
     managed.record.set_shutdown_requested(true);
+    managed.record.set_ends_for_good(for_good);
     save(managed);
     log_info("{} (domain {}) asked to {}", managed.name(), managed.record.domid(), verb);
 }

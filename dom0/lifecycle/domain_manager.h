@@ -77,7 +77,8 @@ public:
     v1::Domain info(const std::string& key);
     void pause(const std::string& key);
     void unpause(const std::string& key);
-    void request_shutdown(const std::string& key, bool reboot);
+    // With `for_good` it is destroyed however it ends, whatever its description says.
+    void request_shutdown(const std::string& key, bool reboot, bool for_good = false);
     // `outcome` when the domain is gone, or is dying and held by others.
     void destroy(const std::string& key, Outcome outcome);
     void rename(const std::string& key, const std::string& name);

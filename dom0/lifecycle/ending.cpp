@@ -93,7 +93,8 @@ void DomainManager::end_as(Managed& managed, abi::ShutdownReason reason, const E
     log_info("{} (domain {}) ended: {}", managed.name(), managed.record.domid(), end.explanation);
     if (managed.console) managed.console->console().drain();
     parts_.store.domain_shut_down(managed.domain());
-    v1::EndAction action = action_for(managed.record.config(), reason);
+    v1::EndAction action =
+        managed.record.ends_for_good() ? v1::END_DESTROY : action_for(managed.record.config(), reason);
     if (action == v1::END_RESTART) {
         const bool quick = std::time(nullptr) - managed.record.created_unix() < kQuickSeconds;
         const uint32_t count = quick ? managed.record.quick_restarts() + 1 : 0;
@@ -275,6 +276,7 @@ void DomainManager::restart(Managed& managed) {
     record.set_created_unix(std::time(nullptr));
     record.set_start_paused(false);
     record.set_shutdown_requested(false);
+    record.set_ends_for_good(false);
     record.set_end_explanation("");
     record.set_end_handled(false);
     record.set_domid(0);

@@ -38,7 +38,16 @@ StateStore::StateStore(fs::path directory, const std::string& boot_id) : directo
     }
     fs::permissions(directory_, fs::perms::owner_all, error);
     const std::string wanted = fmt::format("{} {}\n", kFormat, boot_id);
-    if (read_whole(directory_ / "boot") == wanted) return;
+    const std::string found = read_whole(directory_ / "boot");
+    if (found == wanted) return;
+    // Of this boot, but of another version of the daemon: its guests run, and forgetting them would cut them
+    // off.
+    if (found.ends_with(fmt::format(" {}\n", boot_id))) {
+        throw Failure(ErrorCode::kNotSupported,
+                      fmt::format("the state in {} is written as {}, and this toriid reads {}: install the "
+                                  "toriid that wrote it, or stop the guests with it and reboot",
+                                  directory_.string(), found.substr(0, found.find(' ')), kFormat));
+    }
     for (const auto& entry : fs::directory_iterator(directory_, error)) {
         if (entry.is_regular_file()) fs::remove(entry.path(), error);
     }

@@ -225,6 +225,13 @@ std::optional<std::string> Hypervisor::end_reason(DomId domain) {
     return field_text(text.items().data(), kEndReasonBytes);
 }
 
+bool Hypervisor::speaks_control_interface() {
+    CallStruct<abi::Sysctl> of_machine(calls_);
+    CallStruct<abi::Domctl> of_domain(calls_);
+    return !is(sysctl(of_machine, abi::SysctlCommand::kPhysinfo), abi::Errno::kEACCES) &&
+           !is(domctl(of_domain, abi::DomctlCommand::kGetdomaininfo, kDom0), abi::Errno::kEACCES);
+}
+
 HostInfo Hypervisor::host() {
     CallStruct<abi::Sysctl> call(calls_);
     const int64_t result = sysctl(call, abi::SysctlCommand::kPhysinfo);

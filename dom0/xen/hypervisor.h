@@ -129,6 +129,8 @@ public:
     std::vector<std::optional<CpuPlace>> cpu_topology();
 
     // --- The machine
+    // Whether both kinds of control calls are of the version that this daemon was written for.
+    bool speaks_control_interface();
     HostInfo host();
     VersionInfo version();
     // Up to `limit` bytes of the hypervisor's log, the newest; with `clear` they are dropped there.

@@ -18,6 +18,7 @@ namespace torii::dom0::xenstore {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x3153'5849'4952'4f54;  // "TORIIXS1": changes with the format of the records
+constexpr std::uint64_t kMagicName = 0x00FF'FFFF'FFFF'FFFF;  // without the digit
 constexpr std::size_t kBootIdMax = 64;
 constexpr std::size_t kGrowth = 256 * 1024;
 
@@ -57,7 +58,12 @@ JournalFile::JournalFile(const std::filesystem::path& directory, const std::stri
     }
     // Left over if an earlier daemon was killed while it wrote a new file.
     std::filesystem::remove(directory / "journal.new", error);
-    if (open_existing(boot_id_)) return;
+    try {
+        if (open_existing(boot_id_)) return;
+    } catch (const Failure&) {
+        ::close(lock_descriptor_);
+        throw;
+    }
     if (!replace({})) {
         ::close(lock_descriptor_);
         fail("The xenstore's journal can't be written in", directory, ENOSPC);
@@ -121,8 +127,15 @@ bool JournalFile::open_existing(const std::string& boot_id) {
         const auto& old = *reinterpret_cast<const Header*>(found.base);
         char expected[kBootIdMax] = {};
         std::memcpy(expected, boot_id.data(), boot_id.size());
-        usable = old.magic == kMagic && std::memcmp(old.boot_id, expected, kBootIdMax) == 0 &&
-                 old.valid <= found.size - sizeof(Header);
+        const bool this_boot = std::memcmp(old.boot_id, expected, kBootIdMax) == 0;
+        if (this_boot && old.magic != kMagic && (old.magic & kMagicName) == (kMagic & kMagicName)) {
+            unmap(found);
+            throw Failure(ErrorCode::kNotSupported,
+                          "The xenstore's journal in " + directory_.string() +
+                              " is of another version of toriid: install the one that wrote it, or stop the "
+                              "guests with it and reboot.");
+        }
+        usable = this_boot && old.magic == kMagic && old.valid <= found.size - sizeof(Header);
     }
     if (usable) {
         mapping_ = found;

@@ -20,6 +20,7 @@ struct Context {
 
 void add_create_command(CLI::App& app, Context& context);      // commands_create.cpp
 void add_domain_commands(CLI::App& app, Context& context);     // commands_domain.cpp
+void add_guests_commands(CLI::App& app, Context& context);     // commands_guests.cpp
 void add_console_commands(CLI::App& app, Context& context);    // commands_console.cpp
 void add_machine_commands(CLI::App& app, Context& context);    // commands_machine.cpp
 void add_vcpu_commands(CLI::App& app, Context& context);       // commands_vcpu.cpp

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "ask_domains.h"
 #include "commands.h"
 #include "config_file.h"
 #include "render.h"
@@ -70,14 +71,6 @@ uint32_t count_of(const char* flag, int64_t number) {
     return static_cast<uint32_t>(number);
 }
 
-void require(const v1::DomainConfig& config) {
-    if (config.name().empty()) refuse("the domain needs a name: --name NAME, or `name` in the file");
-    if (config.kernel().empty()) refuse("the domain needs a kernel: --kernel FILE, or `kernel` in the file");
-    if (config.memory_kib() == 0) {
-        refuse("the domain needs memory: --memory SIZE (for example 256M), or `memory` in the file");
-    }
-}
-
 Description describe(const CLI::App& command, const CreateOptions& options) {
     Description description = options.file.empty() ? default_description() : read_description(options.file);
     v1::DomainConfig& config = description.config;
@@ -101,7 +94,7 @@ Description describe(const CLI::App& command, const CreateOptions& options) {
     if (given("--on-crash")) config.set_on_crash(parse_end_action(options.on_crash));
     if (given("--tsc")) config.set_tsc_mode(parse_tsc_mode(options.tsc));
     if (options.paused) description.paused = true;
-    require(config);
+    check_complete(description);
     return description;
 }
 
@@ -125,18 +118,16 @@ private:
 
 ExitCode create(const Context& context, const Description& description) {
     Connection connection(context.socket);
-    v1::Request request;
-    *request.mutable_create()->mutable_config() = description.config;
-    request.mutable_create()->set_paused(description.paused);
-    v1::Reply reply;
+    v1::Domain domain;
     {
         ProgressLine line(!context.quiet && !context.json);
-        reply = connection.call(request, [&](const v1::Progress& progress) { line.show(progress); });
+        domain =
+            ask_create(connection, description, [&](const v1::Progress& progress) { line.show(progress); });
     }
     if (context.json) {
-        print(render_domain_json(reply.domain()));
+        print(render_domain_json(domain));
     } else if (!context.quiet) {
-        print(reply.domain().name() + " runs as domain " + std::to_string(reply.domain().domid()) +
+        print(domain.name() + " runs as domain " + std::to_string(domain.domid()) +
               (description.paused ? " (paused)\n" : "\n"));
     }
     return ExitCode::kSuccess;

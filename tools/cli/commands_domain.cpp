@@ -3,8 +3,8 @@
 #include <chrono>
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <thread>
 
+#include "ask_domains.h"
 #include "commands.h"
 #include "render.h"
 #include "sizes.h"
@@ -22,21 +22,9 @@ struct DomainOptions {
 };
 using Options = std::shared_ptr<DomainOptions>;
 
-v1::Domain ask_info(Connection& connection, const std::string& domain) {
-    v1::Request request;
-    request.mutable_info()->set_domain(domain);
-    return connection.call(request).domain();
-}
-
 ExitCode list(const Context& context, bool active_only) {
     Connection connection(context.socket);
-    v1::Request request;
-    request.mutable_list();
-    const v1::Reply reply = connection.call(request);
-    v1::DomainList shown;
-    for (const v1::Domain& domain : reply.domains().domains()) {
-        if (domain.active() || !active_only) *shown.add_domains() = domain;
-    }
+    const v1::DomainList shown = ask_list(connection, active_only);
     print(context.json ? render_list_json(shown) : render_list(shown));
     return ExitCode::kSuccess;
 }
@@ -52,27 +40,6 @@ void say(const Context& context, const std::string& sentence) {
     if (!context.quiet && !context.json) print(sentence + "\n");
 }
 
-// Waits until the domain that had this id at the start is gone (it may have been started again under
-// another).
-void wait_for_end(Connection& connection, const v1::Domain& before, int64_t seconds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-    while (true) {
-        try {
-            const v1::Domain now = ask_info(connection, before.uuid());
-            if (!now.active() || now.domid() != before.domid() || now.building()) return;
-        } catch (const Failure& failure) {
-            if (failure.code() == ErrorCode::kNoDomain) return;
-            throw;
-        }
-        if (std::chrono::steady_clock::now() > deadline) {
-            throw Failure(ErrorCode::kTimeout, before.name() + " has not ended within " +
-                                                   std::to_string(seconds) +
-                                                   " seconds; `torii destroy` ends it by force");
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    }
-}
-
 ExitCode shut_down(const Context& context, const DomainOptions& options, bool reboot) {
     Connection connection(context.socket);
     const v1::Domain before = ask_info(connection, options.domain);
@@ -81,7 +48,11 @@ ExitCode shut_down(const Context& context, const DomainOptions& options, bool re
     request.mutable_shutdown()->set_reboot(reboot);
     connection.call(request);
     if (options.wait_seconds > 0) {
-        wait_for_end(connection, before, options.wait_seconds);
+        if (!wait_for_end(connection, before, std::chrono::seconds(options.wait_seconds))) {
+            throw Failure(ErrorCode::kTimeout, before.name() + " has not ended within " +
+                                                   std::to_string(options.wait_seconds) +
+                                                   " seconds; `torii destroy` ends it by force");
+        }
         say(context, before.name() + (reboot ? " has rebooted" : " has shut down"));
     } else {
         say(context, before.name() + (reboot ? " was asked to reboot" : " was asked to shut down"));

@@ -21,6 +21,7 @@ _torii()
         --kernel|-k|--ramdisk|-r|--socket) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
         --on-poweroff|--on-reboot|--on-crash) COMPREPLY=($(compgen -W "destroy restart preserve" -- "$current")); return ;;
         --pool) COMPREPLY=($(compgen -W "$(_torii_pools)" -- "$current")); return ;;
+        --folder) compopt -o dirnames; COMPREPLY=($(compgen -d -- "$current")); return ;;
         --tsc) COMPREPLY=($(compgen -W "native default emulate" -- "$current")); return ;;
     esac
     if [ -z "$verb" ]; then
@@ -32,6 +33,7 @@ _torii()
     esac
     case $verb in
         create) compopt -o filenames; COMPREPLY=($(compgen -f -X '!*.toml' -- "$current") $(compgen -d -- "$current")) ;;
+        guests) [ "$previous" = guests ] && COMPREPLY=($(compgen -W "start stop" -- "$current")) ;;
         completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
         list|host|dmesg|counters|top) ;;
         pool)

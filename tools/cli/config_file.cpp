@@ -223,4 +223,15 @@ Description read_description(const std::string& path) {
     return parse_description(text.str(), path);
 }
 
+void check_complete(const Description& description) {
+    const v1::DomainConfig& config = description.config;
+    const auto need = [](bool there, const char* sentence) {
+        if (!there) throw Failure(ErrorCode::kInvalidArgument, sentence);
+    };
+    need(!config.name().empty(), "the domain needs a name: --name NAME, or `name` in the file");
+    need(!config.kernel().empty(), "the domain needs a kernel: --kernel FILE, or `kernel` in the file");
+    need(config.memory_kib() != 0,
+         "the domain needs memory: --memory SIZE (for example 256M), or `memory` in the file");
+}
+
 }  // namespace torii::cli

@@ -22,6 +22,9 @@ Description read_description(const std::string& path);
 // The same from text; `path` is for messages and relative paths.
 Description parse_description(const std::string& text, const std::string& path);
 
+// Throws Failure (kInvalidArgument) that names what every domain needs and this description lacks.
+void check_complete(const Description& description);
+
 // The words of the file and the flags. Throw Failure (kInvalidArgument) that lists the possible ones.
 v1::EndAction parse_end_action(const std::string& word);
 v1::TscMode parse_tsc_mode(const std::string& word);

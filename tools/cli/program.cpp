@@ -50,7 +50,7 @@ int run_program(int argument_count, char** arguments) {
     CLI::App app{"torii: domains on a Torii machine"};
     app.name("torii");
     app.footer(kFooter);
-    app.set_version_flag("--version", "torii 0.1");
+    app.set_version_flag("--version", "torii " TORII_VERSION);
     app.add_option("--socket", context.socket, "The daemon's control socket")->capture_default_str();
     app.add_flag("--json", context.json, "Answer in JSON");
     app.add_flag("--quiet,-q", context.quiet, "Say nothing when all went well");
@@ -58,6 +58,7 @@ int run_program(int argument_count, char** arguments) {
     app.fallthrough();
     add_create_command(app, context);
     add_domain_commands(app, context);
+    add_guests_commands(app, context);
     add_console_commands(app, context);
     add_machine_commands(app, context);
     add_vcpu_commands(app, context);

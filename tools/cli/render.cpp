@@ -222,6 +222,7 @@ std::string render_host(const v1::Host& host) {
     add_row(rows, "cpu clock", std::to_string(host.cpu_khz() / 1000) + " MHz");
     add_row(rows, "domains", std::to_string(host.domains()));
     add_row(rows, "up", format_duration(host.uptime_seconds()));
+    if (!host.remark().empty()) add_row(rows, "remark", host.remark());
     return render_table(rows);
 }
 
@@ -245,6 +246,7 @@ std::string render_host_json(const v1::Host& host) {
     write_topology(json, host);
     json.field("domains", host.domains());
     json.field("uptime_seconds", host.uptime_seconds());
+    json.field("remark", host.remark());
     json.end_object();
     return json.take();
 }

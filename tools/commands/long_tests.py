@@ -76,6 +76,9 @@ REGISTRY = (
     *(LongTest(f"stress-{cpus}", "3.1", f"dom0 and four guests of four vCPUs, all busy for {minutes} minutes on a machine of CPUs: {cpus}", 1,
                ("{python}", f"{_MACHINE}/stress.py", "--cpus", str(cpus), "--minutes", str(minutes)))
       for cpus, minutes in ((1, 5), (2, 20), (4, 5), (8, 20))),
+    *(LongTest(f"installation-{firmware}", "dom0 owns the machine", f"the Debian package installed, upgraded and purged on plain Debian under {firmware}", 1,
+               ("{python}", f"{_MACHINE}/installation.py", "--firmware", firmware))
+      for firmware in ("bios", "uefi")),
     # A busy host starves CPUs into looking as if they hung: not in CI.
     LongTest("crash", "many CPUs", "each CPU's backtrace at the end, and the watchdog", 1, ("{python}", f"{_MACHINE}/crash.py")),
     LongTest("random-calls", 8, "a million random calls, with a recount after each", 10,

@@ -1,12 +1,13 @@
-"""./tools/run: builds Torii and boots it with a stock Debian kernel as dom0."""
+"""./tools/run: builds Torii and boots it with a stock Debian kernel as dom0, or with an installed Debian."""
 
 import argparse
 from pathlib import Path
 
 from commands import demo, packages
 from commands.steps import BUILD, ROOT, Failure, main_guard, only_one, run, say
-from emulator import accelerator
-from emulator.qemu import Configuration
+from emulator import accelerator, debian
+from emulator.qemu import Configuration, Machine
+from image import disk
 from image.build import build_dom0
 from kernels.fetch import fetch
 
@@ -18,8 +19,14 @@ dom0's image, boots all of it in QEMU and leaves you in a shell in dom0. Can be 
   ./tools/run --memory 4G --kernel 6.12    Debian's 6.12 as dom0, on a larger machine
   ./tools/run --hypervisor-args "loglvl=all guest_loglvl=all"
   ./tools/run --demo                       unattended: two guests, a command in each, shut down, destroy, power off
+  ./tools/run --disk                       an installed Debian 12 with Torii's package, started by GRUB
+  ./tools/run --disk --firmware uefi       the same under UEFI
 
-In the machine `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor.
+With --disk the first time takes some minutes; what changes on the disk stays until another package is built. GRUB's menu, which
+waits for three seconds, also has plain Debian. ssh -i build/disk/id_ed25519 -p 2222 root@127.0.0.1 works once it is up.
+
+The machine has a disk for images, on /var/lib/torii/disk in dom0, which keeps what is written there (build/images/disk.raw), and a
+network card behind QEMU's user network. In it `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor.
 """
 
 
@@ -39,7 +46,9 @@ def parse(arguments):
                         help="auto uses KVM only if a probe guest boots under it in time")
     parser.add_argument("--hypervisor", metavar="PATH", help="boot this image in Torii's place (Xen's, to compare)")
     parser.add_argument("--demo", action="store_true", help="run the demonstration and exit 0 only if all of it happened")
+    add_disk_options(parser)
     options = parser.parse_args(arguments)
+    check_disk_options(parser, options)
     if options.cpus < 1:
         parser.error("--cpus must be at least 1")
     options.memory_mib = mebibytes(parser, "--memory", options.memory)
@@ -47,6 +56,27 @@ def parse(arguments):
     if dom0_mib + 128 > options.memory_mib:
         parser.error(f"--dom0-memory {options.dom0_memory} leaves nothing of --memory {options.memory} for the hypervisor and guests")
     return options
+
+
+def add_disk_options(parser):
+    """Those of the installed Debian."""
+    disk_options = parser.add_argument_group("an installed Debian")
+    disk_options.add_argument("--disk", action="store_true", help="boot a disk on which Torii's package is installed")
+    disk_options.add_argument("--firmware", choices=("bios", "uefi"), default="bios", help="of that machine (default: %(default)s)")
+    disk_options.add_argument("--ssh-port", type=int, default=2222, metavar="PORT",
+                              help="of this host, which leads to that machine's ssh; 0: none (default: %(default)s)")
+
+
+def check_disk_options(parser, options):
+    """The rest is GRUB's business there."""
+    if not options.disk:
+        if options.firmware != "bios" or options.ssh_port != parser.get_default("ssh_port"):
+            parser.error("--firmware and --ssh-port belong to --disk")
+        return
+    for name in ("kernel", "guest_kernel", "kernel_args", "hypervisor_args", "hypervisor", "demo", "dom0_memory"):
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} is not possible with --disk: there GRUB's menu says what is booted, by "
+                         "/etc/default/grub.d in the machine")
 
 
 def mebibytes(parser, name, text):
@@ -81,19 +111,35 @@ def prepare(options):
         hypervisor=hypervisor,
         hypervisor_arguments=f"console=com1 com1=115200 dom0_mem={options.dom0_memory},max:{options.dom0_memory} "
                              f"{options.hypervisor_args}".strip(),
-        kernel=kernel.image, kernel_arguments=f"console=hvc0 {options.kernel_args}".strip(), initrd=image,
-        memory=str(options.memory_mib), cpus=options.cpus, cpu=options.cpu, accel=accel, terminal=not options.demo)
+        kernel=kernel.image, kernel_arguments=f"console=hvc0 torii.devices {options.kernel_args}".strip(), initrd=image,
+        memory=str(options.memory_mib), cpus=options.cpus, cpu=options.cpu, accel=accel, terminal=not options.demo,
+        extra=[*debian.drive(disk.image_disk("demo-disk" if options.demo else "disk"), "raw"), *debian.network()])
+
+
+def run_disk(options):
+    """Build and boot the installed Debian on this terminal; returns QEMU's exit code."""
+    with only_one("images"):
+        packages.install({"run", "disk"})
+        build(with_hypervisor=True)
+        accel = accelerator.choose(options.accel, options.cpu, BUILD / "torii.elf")
+        image = disk.installed(disk.build_package(), accel)
+    configuration = Configuration(
+        memory=str(options.memory_mib), cpus=options.cpus, cpu=options.cpu, accel=accel, terminal=True, reboots=True,
+        extra=[*debian.firmware(options.firmware), *debian.drive(image, "qcow2"), *debian.network(options.ssh_port)])
+    say("Booting from the disk; GRUB's menu waits three seconds (Ctrl-a x ends QEMU)")
+    return Machine(configuration, time_limit=0).run_on_terminal()
 
 
 def main(arguments):
     """Build, boot, and hand over the terminal or run the demonstration."""
     options = parse(arguments)
+    if options.disk:
+        return run_disk(options)
     with only_one("images"):
         configuration = prepare(options)
     if options.demo:
         return demo.run_demo(configuration)
     say("Booting; dom0's shell comes in some seconds (Ctrl-a x ends QEMU)")
-    from emulator.qemu import Machine
     return Machine(configuration, time_limit=0).run_on_terminal()
 
 

@@ -47,6 +47,7 @@ class Configuration:
     accel: str = "tcg"
     icount: bool = False
     terminal: bool = False  # the serial line is this terminal, with QEMU's monitor behind Ctrl-a c
+    reboots: bool = False  # a reboot is one, and not the end
     extra: list = field(default_factory=list)
 
 
@@ -108,7 +109,7 @@ class Machine:
         wanted = self.configuration
         line = ["qemu-system-x86_64", "-M", wanted.machine, "-accel", wanted.accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
                 "-smp", str(wanted.cpus), "-display", "none",
-                *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), "-no-reboot", "-nic", "none", "-seed", "1", *wanted.extra]
+                *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), *([] if wanted.reboots else ["-no-reboot"]), "-nic", "none", "-seed", "1", *wanted.extra]
         if wanted.icount:
             line += ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm"]
         kernel = self._link(wanted.kernel, "kernel")

@@ -83,8 +83,8 @@ def add_xenstore_clients(archive):
         add_program(archive, f"usr/bin/{name}", source.resolve(), search)
 
 
-def add_modules(archive, kernel, names):
-    """Add modules with those they depend on; /lib/modules/order lists them in the order to load. Those that the kernel
+def add_modules(archive, kernel, names, listed="order"):
+    """Add modules with those they depend on; /lib/modules/`listed` lists them in the order to load. Those that the kernel
     has built in, or not at all, are left out: init reports what is missing by what then fails."""
     order = []
 
@@ -100,4 +100,4 @@ def add_modules(archive, kernel, names):
 
     for name in names:
         add(name)
-    archive.add_file("lib/modules/order", "".join(f"{name}\n" for name in order))
+    archive.add_file(f"lib/modules/{listed}", "".join(f"{name}\n" for name in order))

@@ -1,13 +1,8 @@
-// The verbs about CPUs as a user types them: the command line's own code, the daemon's, and between them the
-// control socket; below, the hypervisor in memory with four CPUs and a guest that follows as Linux does.
+// The verbs about CPUs, over four of them and a guest that follows as Linux does.
 
 #include <fcntl.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-
-#include "control/server.h"
-#include "program.h"
-#include "unit/dom0/kit/lifecycle_world.h"
+#include "unit/cli/command_line.h"
 
 namespace torii::cli {
 namespace {
@@ -15,14 +10,9 @@ namespace {
 using dom0::DomId;
 using dom0::test::FakeDomain;
 using dom0::test::FakeVcpu;
+using test::Answer;
 
-struct Answer {
-    int status = 0;
-    std::string out;
-    std::string error;
-};
-
-class Verbs : public dom0::test::Lifecycle {
+class Verbs : public test::CommandLine {
 protected:
     void SetUp() override {
         Lifecycle::SetUp();
@@ -51,36 +41,6 @@ protected:
             }
         });
         daemon_->settle();
-    }
-
-    // Runs `torii WORDS...`.
-    Answer torii(std::vector<std::string> words) {
-        const std::string socket = (folder_.path() / "control.sock").string();
-        dom0::Dispatcher dispatcher(manager(), daemon_->hypervisor, daemon_->store);
-        dom0::ControlServer server(daemon_->context, dispatcher, socket, "no-such-group");
-        daemon_->context.restart();
-        const auto work = boost::asio::make_work_guard(daemon_->context);
-        std::thread daemon([this] { daemon_->context.run(); });
-        words.insert(words.begin(), {"torii", "--socket", socket});
-        std::vector<char*> arguments;
-        for (std::string& word : words)
-            arguments.push_back(word.data());
-        arguments.push_back(nullptr);
-        ::testing::internal::CaptureStdout();
-        ::testing::internal::CaptureStderr();
-        Answer answer;
-        answer.status = run_program(static_cast<int>(words.size()), arguments.data());
-        answer.out = ::testing::internal::GetCapturedStdout();
-        answer.error = ::testing::internal::GetCapturedStderr();
-        daemon_->context.stop();
-        daemon.join();
-        return answer;
-    }
-    static void expect_refused(const Answer& answer, int status, std::initializer_list<const char*> words) {
-        EXPECT_EQ(answer.status, status) << answer.error;
-        EXPECT_EQ(answer.out, "");
-        for (const char* word : words)
-            EXPECT_NE(answer.error.find(word), std::string::npos) << answer.error << " lacks " << word;
     }
 
     uint16_t guest_ = 0;

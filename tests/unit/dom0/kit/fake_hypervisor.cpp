@@ -141,18 +141,37 @@ ForeignMapping FakeHypervisor::map_resource(DomId owner, abi::ResourceType type,
     return ForeignMapping({grants, kPage}, [](std::span<std::byte>) {});
 }
 
+int64_t FakeHypervisor::version(uint64_t operation, uint64_t address) const {
+    const auto tell = [address](const std::string& text) {
+        std::memcpy(reinterpret_cast<char*>(address), text.c_str(), text.size() + 1);
+        return int64_t{0};
+    };
+    switch (static_cast<abi::VersionOp>(operation)) {
+        case abi::VersionOp::kVersion:
+            return 4 << 16 | 17;
+        case abi::VersionOp::kExtraversion:
+            return tell(extra_version);
+        case abi::VersionOp::kChangeset:
+            return tell(changeset);
+        default:
+            return 0;
+    }
+}
+
 int64_t FakeHypervisor::call(abi::Hypercall number, const std::array<uint64_t, 5>& arguments) {
     calls_made++;
     if (calls_made == fail_call) return abi::negated(fail_error);
     switch (number) {
         case abi::Hypercall::kDomctl:
+            if (other_control_interface) return abi::negated(abi::Errno::kEACCES);
             return domctl(at<abi::Domctl>(arguments[0]));
         case abi::Hypercall::kSysctl:
+            if (other_control_interface) return abi::negated(abi::Errno::kEACCES);
             return sysctl(at<abi::Sysctl>(arguments[0]));
         case abi::Hypercall::kMemoryOp:
             return memory_op(arguments[0], arguments[1]);
         case abi::Hypercall::kXenVersion:
-            return arguments[0] == 0 ? (4 << 16 | 17) : 0;
+            return version(arguments[0], arguments[1]);
         case abi::Hypercall::kEventChannelOp: {
             auto& request = at<abi::EventAllocUnbound>(arguments[1]);
             const auto found = domains.find(request.dom);

@@ -75,10 +75,14 @@ public:
     bool no_large_extents = false;
     bool keep_dying = false;  // destroyed domains stay, as if others held their frames
     bool has_counters = true;
-    bool keeps_end_reasons = true;  // as Torii, unlike Xen
+    bool keeps_end_reasons = true;         // as Torii, unlike Xen
+    bool other_control_interface = false;  // as a version whose control calls are others
+    std::string extra_version = ".0-torii";
+    std::string changeset = "1234567";
 
 private:
     int64_t domctl(abi::Domctl& request);
+    int64_t version(uint64_t operation, uint64_t address) const;
     int64_t sysctl(abi::Sysctl& request);
     int64_t memory_op(uint64_t operation, uint64_t argument);
     int64_t tell_end_reason(const FakeDomain& domain, abi::Domctl& request);

@@ -7,6 +7,7 @@
 #include <torii/failure.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <thread>
 
 #include "fail_point.h"
@@ -39,6 +40,7 @@ struct Daemon {
             [this](const v1::BuilderRequest& request, BuilderProcess::Callbacks callbacks) {
                 requests.push_back(request);
                 builders.push_back(std::move(callbacks));
+                if (on_request) boost::asio::post(context, on_request);
                 return std::shared_ptr<BuilderProcess>();
             });
         manager->recover();
@@ -67,6 +69,7 @@ struct Daemon {
     xenstore::Service store;
     std::vector<v1::BuilderRequest> requests;
     std::vector<BuilderProcess::Callbacks> builders;
+    std::function<void()> on_request;  // what follows each of them
     std::unique_ptr<DomainManager> manager;
 };
 

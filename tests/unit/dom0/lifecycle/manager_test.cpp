@@ -101,6 +101,27 @@ TEST_F(Lifecycle, ShutdownIsAskedOfGuestsThatListen) {
     expect_nothing_left();
 }
 
+TEST_F(Lifecycle, AShutdownForGoodIsTheEndWhateverTheDescriptionSays) {
+    for (const auto action : {v1::END_RESTART, v1::END_PRESERVE}) {
+        for (const auto reason :
+             {abi::ShutdownReason::kPoweroff, abi::ShutdownReason::kReboot, abi::ShutdownReason::kCrash}) {
+            v1::DomainConfig description = config("g1");
+            description.set_on_poweroff(action);
+            description.set_on_reboot(action);
+            description.set_on_crash(action);
+            FakeDomain& domain = create(description);
+            const std::string control = "/local/domain/" + std::to_string(domain.id) + "/control/";
+            daemon_->store.client().write(control + "feature-poweroff", "1");
+            manager().request_shutdown("g1", false, true);
+            restart_daemon();
+            guest_ends(domain, reason);
+            EXPECT_FALSE(manager().info("g1").active());
+            EXPECT_FALSE(manager().info("g1").building());
+            expect_nothing_left();
+        }
+    }
+}
+
 TEST_F(Lifecycle, MemoryTargetWithinLimits) {
     FakeDomain& domain = create("g1");
     manager().set_memory("g1", 6 << 10);

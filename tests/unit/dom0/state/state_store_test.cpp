@@ -46,6 +46,22 @@ TEST(StateStore, AnotherBootStartsEmpty) {
     EXPECT_TRUE(StateStore(folder.path(), "first").load().empty());
 }
 
+// A newer daemon that can't read what the older one left must not forget the guests that run.
+TEST(StateStore, AnotherFormatOfThisBootIsRefusedAndKept) {
+    const test::TemporaryFolder folder;
+    StateStore(folder.path(), "boot").save(record("1", 1));
+    std::ofstream(folder.file("boot")) << "torii-state-2 boot\n";
+    try {
+        StateStore(folder.path(), "boot");
+        FAIL();
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.code(), ErrorCode::kNotSupported);
+        EXPECT_NE(std::string(failure.what()).find("torii-state-2"), std::string::npos);
+    }
+    EXPECT_TRUE(std::filesystem::exists(folder.file("1.domain")));
+    EXPECT_TRUE(StateStore(folder.path(), "next boot").load().empty());
+}
+
 TEST(StateStore, DamagedRecordsAreDropped) {
     const test::TemporaryFolder folder;
     StateStore state(folder.path(), "boot");

@@ -44,6 +44,28 @@ TEST(JournalFile, AnotherBootsStateIsDropped) {
     EXPECT_TRUE(JournalFile(directory.path(), "boot-a", nullptr).contents().empty());
 }
 
+// Guests of this boot run with what it holds: a daemon that can't read it must not begin anew.
+TEST(JournalFile, AnotherVersionOfThisBootIsRefusedAndKept) {
+    const TemporaryDirectory directory;
+    EXPECT_TRUE(JournalFile(directory.path(), "boot", nullptr).append("x"));
+    const auto write_version = [&](char version) {
+        std::fstream file(directory.path() / "journal", std::ios::binary | std::ios::in | std::ios::out);
+        file.seekp(7);  // "TORIIXS1"
+        file.put(version);
+    };
+    write_version('2');
+    try {
+        JournalFile file(directory.path(), "boot", nullptr);
+        FAIL();
+    } catch (const Failure& failure) {
+        EXPECT_EQ(failure.code(), ErrorCode::kNotSupported);
+    }
+    write_version('1');
+    EXPECT_EQ(JournalFile(directory.path(), "boot", nullptr).contents(), "x");
+    write_version('2');
+    EXPECT_TRUE(JournalFile(directory.path(), "next boot", nullptr).contents().empty());
+}
+
 TEST(JournalFile, UnfinishedAppendIsNotThere) {
     const TemporaryDirectory directory;
     bool die = false;
