@@ -4,11 +4,6 @@ import re
 from pathlib import Path
 
 REFERENCE = Path(__file__).parent / "reference"
-# The only lines of dom0 that may differ, by text: they are about interrupts of devices, which are not passed through yet.
-DEVICE_INTERRUPT_LINES = (
-    r"hpet_acpi_add: no address or irqs in _CRS",
-    r"xen:events: Failed to obtain physical IRQ \d+",
-)
 # What a kernel says of its own faults, of CPUs that stood still, of tasks that did not go on, and of memory that ran out.
 COMPLAINT = re.compile(r"BUG:|WARNING:|Call Trace|Oops|rcu.*(?:stall|starved)|soft lockup|blocked for more than|page allocation failure|"
                        r"Out of memory|oom-kill|Killed process")
@@ -53,14 +48,9 @@ def write_reference(kernel, role, cpu, release, messages):
 
 
 def differences(kernel, role, cpu, messages):
-    """Lines that one side has and the other has not, those about device interrupts in dom0 left out."""
-    excused = [re.compile(pattern) for pattern in DEVICE_INTERRUPT_LINES] if role == "dom0" else []
-
-    def keep(line):
-        return not any(pattern.search(line) for pattern in excused)
-
-    expected = [line for line in read_reference(kernel, role, cpu) if keep(line)]
-    found = [line for line in map(normalise, messages) if keep(line)]
+    """Lines that one side has and the other has not."""
+    expected = read_reference(kernel, role, cpu)
+    found = [normalise(line) for line in messages]
     missing = [f"only under Xen:  {line}" for line in expected if line not in found]
     added = [f"only under Torii: {line}" for line in found if line not in expected]
     return missing + added

@@ -67,7 +67,6 @@ Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
 
 [[gnu::cold]] Result<Interrupt*> DeviceInterrupts::line(uint32_t number) {
     if (number >= lines_) return Errno::kEINVAL;
-    if (line_is_reserved(number)) return Errno::kEBUSY;
     if (at(number) == nullptr)
         all_[number].publish(*TRY(heap_new<Interrupt>(Interrupt::Kind::kLine, number)));
     return at(number);
@@ -76,6 +75,7 @@ Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
 [[gnu::cold]] Result<> DeviceInterrupts::describe_line(uint32_t number, bool level, bool active_low) {
     const LockGuard mapping(mapping_lock_);
     Interrupt& interrupt = *TRY(line(number));
+    if (line_is_reserved(number)) return Errno::kEEXIST;
     const LockGuard guard(interrupt.lock);
     const auto trigger = level ? Interrupt::Trigger::kLevel : Interrupt::Trigger::kEdge;
     if (interrupt.trigger == trigger && interrupt.active_low == active_low) return Errno::kEEXIST;
@@ -94,12 +94,12 @@ Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
         if (interrupt.mapped_by != domain) return Errno::kEBUSY;
         return {};
     }
-    assume_trigger(interrupt);
-    if (interrupt.vector == 0) {
+    if (!line_is_reserved(number)) {
+        assume_trigger(interrupt);
         interrupt.vector = TRY(vectors_.claim(this_cpu(), id_of(number), 1));
         interrupt.cpu = this_cpu();
+        set_up_line(number, route_of(interrupt));
     }
-    set_up_line(number, route_of(interrupt));
     interrupt.mapped_by = domain;
     interrupt.is_mapped = true;
     return {};
@@ -187,15 +187,15 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
 
 // The device, or the line, sends nothing any more; then the interrupt and those that share its address go.
 [[gnu::cold]] void DeviceInterrupts::retire(Interrupt& interrupt, unsigned count) {
-    if (interrupt.kind == Interrupt::Kind::kLine) {
-        mask_line(interrupt.pirq, true);
-    } else {
+    if (interrupt.kind == Interrupt::Kind::kMessage) {
         retire_message(interrupt.place);
+    } else if (interrupt.vector != 0) {
+        mask_line(interrupt.pirq, true);
     }
     for (unsigned i = 0; i < count; ++i) {
         Interrupt& each = *at(interrupt.pirq + i);
         const LockGuard guard(each.lock);
-        vectors_.release(each.cpu, each.vector, 1);
+        if (each.vector != 0) vectors_.release(each.cpu, each.vector, 1);
         each.vector = 0;
         each.is_mapped = false;
         each.in_service = each.masked_by_domain = false;
@@ -242,7 +242,7 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
     if (interrupt == nullptr) return Errno::kEINVAL;
     const LockGuard guard(interrupt->lock);
     if (!interrupt->is_mapped || interrupt->mapped_by != listener.id()) return Errno::kEINVAL;
-    if (interrupt->listener != nullptr) return Errno::kEBUSY;
+    if (interrupt->listener != nullptr || interrupt->vector == 0) return Errno::kEBUSY;
     interrupt->listener = &listener;
     interrupt->in_service = false;
     interrupt->elsewhere = 0;

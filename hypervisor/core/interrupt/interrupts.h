@@ -72,10 +72,11 @@ public:
     // One past the highest number that an interrupt can have.
     [[nodiscard]] static uint32_t end() { return kMost; }
 
-    // How a line behaves. EINVAL: no such line. EBUSY: it is in use and behaves otherwise, or is the
-    // hypervisor's own. EEXIST: that was said before.
+    // How a line behaves. EINVAL: no such line. EBUSY: it is in use and behaves otherwise. EEXIST: that was
+    // said before, or the line is the hypervisor's own.
     [[nodiscard]] Result<> describe_line(uint32_t line, bool level, bool active_low);
-    // EINVAL, EBUSY (the hypervisor's own, or another domain's), ENOSPC (no vector), ENOMEM.
+    // The hypervisor's own line can be mapped too, since a kernel maps all that there may be, but not bound.
+    // EINVAL, EBUSY (another domain's), ENOSPC (no vector), ENOMEM.
     [[nodiscard]] Result<> map_line(DomId domain, uint32_t line);
     // The number of the first, behind which those of the others follow. Errors of msi_place and msix_place;
     // EEXIST: the device's message is mapped already; ENOSPC: no number or no vector left; ENOMEM.
@@ -89,7 +90,8 @@ public:
     // none.
     [[nodiscard]] Result<> restore(PciAddress device);
 
-    // From here on it comes as an event. EINVAL: not mapped by that domain. EBUSY: bound by someone.
+    // From here on it comes as an event. EINVAL: not mapped by that domain. EBUSY: bound by someone, or the
+    // hypervisor's own.
     [[nodiscard]] Result<> bind(EventTable& listener, uint32_t pirq);
     void unbind(EventTable& listener, uint32_t pirq);
     // The domain is done with it. EINVAL: not the domain's.

@@ -157,7 +157,7 @@ protected:
         std::set<std::pair<uint32_t, unsigned>> vectors;
         for (uint32_t pirq = 0; pirq < DeviceInterrupts::end(); ++pirq) {
             const Interrupt* const interrupt = device_interrupts.find(pirq);
-            if (interrupt == nullptr || !interrupt->is_mapped) continue;
+            if (interrupt == nullptr || !interrupt->is_mapped || interrupt->vector == 0) continue;
             EXPECT_TRUE(vectors.emplace(interrupt->cpu.raw(), interrupt->vector).second) << "a vector of two";
             if (interrupt->kind == Interrupt::Kind::kLine) {
                 EXPECT_EQ(line(pirq).route.vector, interrupt->vector);

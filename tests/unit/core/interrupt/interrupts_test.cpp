@@ -63,9 +63,21 @@ TEST_F(DeviceInterruptsTest, ALineIsDescribedOnceAndNotWhileInUse) {
     bind(21);
     EXPECT_EQ(device_interrupts.describe_line(21, false, true).error(), Errno::kEBUSY);
     EXPECT_EQ(device_interrupts.describe_line(99, false, true).error(), Errno::kEINVAL);
-    EXPECT_EQ(device_interrupts.describe_line(fakes::Devices::kReservedLine, true, true).error(),
-              Errno::kEBUSY);
-    EXPECT_EQ(device_interrupts.map_line(kControl, fakes::Devices::kReservedLine).error(), Errno::kEBUSY);
+}
+
+// A kernel maps what there may be, without a word; it doesn't get the hypervisor's serial line for that.
+TEST_F(DeviceInterruptsTest, TheHypervisorsOwnLineIsLeftAlone) {
+    constexpr uint32_t kOwn = fakes::Devices::kReservedLine;
+    const LineRoute route{CpuId(3), 0xe0, false, false};
+    set_up_line(kOwn, route);
+    mask_line(kOwn, false);
+    EXPECT_EQ(device_interrupts.describe_line(kOwn, true, true).error(), Errno::kEEXIST);
+    EXPECT_TRUE(device_interrupts.map_line(kControl, kOwn).ok());
+    EXPECT_EQ(device_interrupts.bind(control().events, kOwn).error(), Errno::kEBUSY);
+    EXPECT_TRUE(device_interrupts.end_of(kControl, kOwn).ok());
+    EXPECT_TRUE(device_interrupts.unmap(kControl, kOwn).ok());
+    EXPECT_EQ(line(kOwn).route.vector, route.vector);
+    EXPECT_FALSE(line(kOwn).masked);
 }
 
 TEST_F(DeviceInterruptsTest, WhatIsNotMappedIsNotBound) {
