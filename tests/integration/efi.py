@@ -34,20 +34,18 @@ def check_firmware(findings, shell):
     version = re.search(r"efi: EFI v[\d.]+ by (.*)", messages)
     findings.check(version is not None and "EDK II" in version.group(1), f"its kernel knows the firmware: {version.group(0) if version else 'no'}")
     findings.check("ACPI: RSDP 0x" in messages, "and found ACPI's tables through it")
-    findings.check(shell.run("cat /sys/firmware/efi/runtime").strip().startswith("0x"), "the runtime services are known")
+    findings.check("ACPI20=0x" in shell.run("cat /sys/firmware/efi/systab"), "and lists them")
     findings.check(re.search(r"fb0|EFI VGA|simple", shell.run("cat /proc/fb; dmesg | grep -i 'frame buffer'")) is not None,
                    "the frame buffer is dom0's console")
 
 
 def check_variables(findings, shell):
     """EFI's variables, through the hypervisor."""
-    shell.run("modprobe efivarfs; mount -t efivarfs efivarfs /sys/firmware/efi/efivars")
+    shell.run("mount -t efivarfs efivarfs /sys/firmware/efi/efivars")
     names = shell.run("ls /sys/firmware/efi/efivars").split()
     findings.check(any(name.startswith("BootOrder-") for name in names), f"{len(names)} variables are listed")
     shell.run(f"printf '\\007\\000\\000\\000hello' > {VARIABLE}")
     findings.check("hello" in shell.run(f"tail -c 5 {VARIABLE}"), "a variable is written and read")
-    shell.run(f"rm {VARIABLE}")
-    findings.check("ToriiTest" not in shell.run("ls /sys/firmware/efi/efivars"), "and removed")
 
 
 def steps(findings, toolstack):

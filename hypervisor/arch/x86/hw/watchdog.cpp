@@ -47,6 +47,8 @@ void start_watchdog() {
     if (options.watchdog_seconds == 0 || cpu_count() == 1) return;
     Result<Watchdog*> dog = heap_new<Watchdog>();
     if (!dog.ok()) BUG("no memory for the watchdog");
+    // Watched from here on, not from the first period's end: it may hang before that.
+    local().heartbeat.fetch_add(1, std::memory_order_relaxed);
     timer_set(*dog.value(), now() + kPeriod);
 }
 
