@@ -43,7 +43,7 @@ def boot(wanted, findings, number):
         found = shell.attempt("cat /var/lib/torii/disk/boots")[1].split()
         expected = [str(boot) for boot in range(1, number)]
         findings.check(found == expected if number > 1 else "No such file" in " ".join(found), f"boot {number} finds what was written: {found}")
-        shell.run(f"mountpoint -q /var/lib/torii/disk && echo {number} >>/var/lib/torii/disk/boots && sync")
+        shell.run(f"grep -q ' /var/lib/torii/disk ext4 ' /proc/mounts && echo {number} >>/var/lib/torii/disk/boots && sync")
         findings.check("1 packets received" in shell.run("ping -c 1 10.0.2.2"), "the network answers")
         machine.send("poweroff\n")
         findings.check(machine.wait_end(time_limit=60) == 0, "powered off")

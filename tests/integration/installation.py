@@ -73,7 +73,7 @@ class Installation:
 
     def fetch_packages(self):
         """Take what lies on the second disk."""
-        self.debian.run("mount LABEL=packages /mnt && cp /mnt/* /srv && umount /mnt && cp /srv/*.deb /root")
+        self.debian.run("mount LABEL=packages /mnt && cp -r /mnt/. /srv && umount /mnt && cp /srv/*.deb /root")
 
     # --- plain Debian
 
@@ -209,15 +209,15 @@ def main():
             package = disk.build_package()
             upgrade = second_version(package)
             base = plain(accel)
-            carried = disk.package_disk(files_for(parts, package, upgrade), BUILD / "disk/packages.raw")
-            work = disk.overlay(BUILD / "disk/test.qcow2", base, "raw")
+            carried = disk.package_disk(files_for(parts, package, upgrade), BUILD / f"disk/packages-{options.firmware}.raw")
+            work = disk.overlay(BUILD / f"disk/test-{options.firmware}.qcow2", base, "raw")
         extra = [*debian.firmware(options.firmware), *debian.drive(work, "qcow2"), *debian.drive(carried, "raw")]
         with debian.machine(extra, name=f"installation-{options.firmware}", time_limit=3000, accel=accel) as machine:
             installation = Installation(findings, machine, package, upgrade)
             installation.debian.begin()
             installation.fetch_packages()
             for part in parts:
-                getattr(machine_under_test, part)()
+                getattr(installation, part)()
             installation.debian.power_off()
     except MachineFailure as failure:
         findings.check(False, str(failure))
