@@ -38,8 +38,9 @@ def breaking_image(options, folder):
     return path
 
 
-def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=False):
-    """The console of a machine that ends, or is ended after `seconds`; `during(monitor)` is called while it runs."""
+def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=False, until=None):
+    """The console of a machine that ends, or is ended after `seconds`, or two seconds after it shows `until`; `during(monitor)` is
+    called while it runs."""
     with tempfile.TemporaryDirectory(prefix="torii-crash-") as folder:
         path = Path(folder) / "monitor"
         log = Path(folder) / "console"
@@ -57,7 +58,10 @@ def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=Fal
                     while "Pressing" not in read(log) and time.monotonic() < deadline:
                         time.sleep(0.1)
                     during(monitor)
-                machine.wait(seconds * time_factor())
+                deadline = time.monotonic() + seconds * time_factor()
+                while until is not None and until not in read(log) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                machine.wait(2 if until is not None else seconds * time_factor())
             except subprocess.TimeoutExpired:
                 pass
             finally:
@@ -88,10 +92,10 @@ def main():
     findings.check(len(spoke) == CPUS - 1, f"each other CPU says where it was: {', '.join(spoke)}")
     findings.check(ended, "the machine restarts")
 
-    text, ended = console_of(options, "C", "noreboot", seconds=5)
+    text, ended = console_of(options, "C", "noreboot", seconds=60, until="option noreboot")
     findings.check("PANIC" in text and "(option noreboot)" in text and not ended, "with noreboot it stays")
 
-    text, ended = console_of(options, "C", "noreboot", seconds=5, breaking=True)
+    text, ended = console_of(options, "C", "noreboot", seconds=60, until="option noreboot", breaking=True)
     findings.check("an exception in the hypervisor" in text and re.search(r"vector 6 .*\n.*rip 0x", text) is not None,
                    "an exception of its own shows vector and registers")
     findings.check("at handle_debug_key+0x0" in text and re.search(r"called from dispatch\w*\+", text) is not None,
