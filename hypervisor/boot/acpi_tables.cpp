@@ -66,6 +66,16 @@ uint64_t read_hpet(TableBytes table) {
     return found.space == GenericRegister::kMemory ? found.address : 0;
 }
 
+ConfigurationSpace read_mcfg(TableBytes table) {
+    constexpr size_t kHead = 44, kEntry = 16;
+    for (size_t at = kHead; at + kEntry <= table.size(); at += kEntry) {
+        const auto segment = field<uint16_t>(table, at + 8);
+        const auto last_bus = field<uint8_t>(table, at + 11);
+        if (segment == 0) return {field<uint64_t>(table, at), (uint64_t{last_bus} + 1) << 20};
+    }
+    return {};
+}
+
 unsigned count_dmar_units(TableBytes table) {
     constexpr uint16_t kHardwareUnit = 0;
     unsigned count = 0;

@@ -32,6 +32,15 @@ struct FadtFacts {
 // The address of the HPET's registers (IA-PC HPET specification 1.0a, section 3.2.4); zero: not in memory.
 [[nodiscard]] uint64_t read_hpet(TableBytes table);
 
+// Configuration space of PCI segment 0 in memory, by the MCFG table (PCI firmware specification 3.0,
+// section 4.1.2): where bus 0 would lie, and how many bytes from there are configuration space at most. None:
+// zero.
+struct ConfigurationSpace {
+    uint64_t start = 0;
+    uint64_t bytes = 0;
+};
+[[nodiscard]] ConfigurationSpace read_mcfg(TableBytes table);
+
 // How many units that translate devices' addresses a table describes: DMAR (Intel VT-d specification, section
 // 8) or IVRS (AMD I/O virtualization specification, section 5.2).
 [[nodiscard]] unsigned count_dmar_units(TableBytes table);

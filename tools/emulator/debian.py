@@ -46,6 +46,8 @@ class Debian:
         """Wait for root's shell."""
         self.machine.expect(LOGIN, time_limit=time_limit, fail_on=BAD_SIGNS)
         self.shell.begin()
+        # Its marks would be taken for parts of answers.
+        self.shell.run("bind 'set enable-bracketed-paste off'")
 
     def run(self, command, time_limit=120):
         """Run a command that must succeed; returns its output."""
@@ -59,14 +61,17 @@ class Debian:
             raise MachineFailure(f"{self.machine.name}: QEMU ended with code {code}.")
 
     def reboot(self, entry=None, time_limit=300):
-        """Start again, by the default or another entry of GRUB's menu, and wait for root's shell."""
+        """Start again, by the default or another entry of GRUB's menu, and wait for root's shell. The reset is a new start of QEMU:
+        an emulated processor that was reset hardly gets through the firmware again."""
         if entry:
             self.run(f"grub-reboot '{entry}'")
         self.machine.send("reboot\n")
+        self.machine.wait_end(time_limit=180)
+        self.machine.power_cycle()
         self.begin(time_limit)
 
 
 def machine(extra, *, name, time_limit, memory="2048", cpus=1, cpu="qemu64", accel="tcg", **configuration):
     """A machine with these devices (not started yet)."""
-    wanted = Configuration(memory=memory, cpus=cpus, cpu=cpu, accel=accel, reboots=True, extra=[*extra, *network()], **configuration)
+    wanted = Configuration(memory=memory, cpus=cpus, cpu=cpu, accel=accel, extra=[*extra, *network()], **configuration)
     return Machine(wanted, time_limit=time_limit, name=name, log_path=BUILD / "log" / f"{name}.log")

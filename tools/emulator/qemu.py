@@ -250,6 +250,13 @@ class Machine:
             raise MachineFailure(self._tell("ran out of its time"))
         return self._process.returncode
 
+    def power_cycle(self):
+        """Start QEMU again after the machine has ended itself, as by a reboot; what it prints is added to the same console."""
+        self._process.stdin.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._ended = False
+        self.start()
+
     def running(self):
         """Whether QEMU is still there."""
         return not self._ended

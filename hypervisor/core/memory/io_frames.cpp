@@ -2,6 +2,7 @@
 
 #include "base/lock.h"
 #include "base/panic.h"
+#include "core/memory/heap.h"
 
 namespace torii {
 namespace {
@@ -11,16 +12,20 @@ constexpr unsigned kMostReserved = 72;
 constinit Mfn reserved[kMostReserved]{};
 constinit unsigned reserved_count = 0;
 
-constexpr unsigned kMostGuarded = 256;
+// Configuration space is known before there is a heap; the others have memory once the first one comes.
+constexpr size_t kBytesOfTables = 2 * kPageSize;
+constexpr unsigned kMostTables = kBytesOfTables / sizeof(GuardedRange);
 struct Guards {
     Spinlock lock{LockRank::kWindow};
+    GuardedRange configuration{};
+    GuardedRange* tables = nullptr;
     unsigned count = 0;
-    GuardedRange ranges[kMostGuarded]{};
 
     template <class Test>
     GuardedRange* find(Test&& test) {
+        if (test(configuration)) return &configuration;
         for (unsigned i = 0; i < count; ++i) {
-            if (test(ranges[i])) return &ranges[i];
+            if (test(tables[i])) return &tables[i];
         }
         return nullptr;
     }
@@ -42,16 +47,28 @@ bool is_reserved_io_frame(Mfn mfn) {
 }
 
 [[gnu::cold]] Result<> guard_io_range(const GuardedRange& range) {
-    const LockGuard guard(guards.lock);
-    GuardedRange* const same = guards.find(
-        [&](const GuardedRange& other) { return other.of == range.of && other.kind == range.kind; });
-    if (same != nullptr) {
-        *same = range;
+    if (range.kind == IoGuard::kConfiguration) {
+        const LockGuard guard(guards.lock);
+        guards.configuration = range;
         return {};
     }
-    if (guards.count == kMostGuarded) return Errno::kENOSPC;
-    guards.ranges[guards.count++] = range;
-    return {};
+    void* fresh = TRY(heap_allocate(kBytesOfTables));
+    Result<> result;
+    {
+        const LockGuard guard(guards.lock);
+        if (guards.tables == nullptr) {
+            guards.tables = static_cast<GuardedRange*>(fresh);
+            fresh = nullptr;
+        }
+        GuardedRange* place = guards.find([&](const GuardedRange& other) {
+            return other.of == range.of && other.kind == IoGuard::kMessageTable;
+        });
+        if (place == nullptr && guards.count == kMostTables) result = Errno::kENOSPC;
+        if (place == nullptr && result.ok()) place = &guards.tables[guards.count++];
+        if (place != nullptr) *place = range;
+    }
+    heap_free(fresh);
+    return result;
 }
 
 bool is_guarded_io_frame(Mfn mfn) {

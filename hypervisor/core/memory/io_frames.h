@@ -19,13 +19,14 @@ enum class IoGuard : uint8_t {
 struct GuardedRange {
     MachineAddr start{};
     uint64_t bytes = 0;  // none: nothing is guarded
-    IoGuard kind{};
-    uint32_t of = 0;  // whose it is: each has one range of a kind
+    IoGuard kind = IoGuard::kConfiguration;
+    uint32_t of = 0;  // the function whose table it is: each has one
     [[nodiscard]] bool contains(MachineAddr address) const {
         return address.raw() >= start.raw() && address.raw() - start.raw() < bytes;
     }
 };
-// In place of an earlier one of the same owner. Mappings that exist stay as they are. ENOSPC.
+// In place of an earlier one of the same function, or of configuration space. Mappings that exist stay as
+// they are. ENOSPC; ENOMEM, but not for configuration space.
 [[nodiscard]] Result<> guard_io_range(const GuardedRange& range);
 // Whether stores to the frame have to be looked at.
 [[nodiscard]] bool is_guarded_io_frame(Mfn mfn);

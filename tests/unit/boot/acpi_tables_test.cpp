@@ -85,6 +85,16 @@ TEST(AcpiTablesTest, TheHpetLiesInMemory) {
     EXPECT_EQ(read_hpet(table), 0u);
 }
 
+TEST(AcpiTablesTest, ConfigurationSpaceOfTheFirstSegment) {
+    Table table(76);
+    table.put<uint64_t>(44, 0x8000'0000).put<uint16_t>(52, 1).put<uint8_t>(55, 255);
+    table.put<uint64_t>(60, 0xb000'0000).put<uint16_t>(68, 0).put<uint8_t>(71, 127);
+    EXPECT_EQ(read_mcfg(table).start, 0xb000'0000u);
+    EXPECT_EQ(read_mcfg(table).bytes, 128u << 20);
+    EXPECT_EQ(read_mcfg(table.first(75)).bytes, 0u) << "the entry is cut";
+    EXPECT_EQ(read_mcfg(table.first(20)).bytes, 0u);
+}
+
 TEST(AcpiTablesTest, UnitsOfVtd) {
     Table table(48);
     table.add(0, 16, 16).add(1, 24, 24).add(0, 24, 24);

@@ -7,6 +7,7 @@
 #include "base/cpu_mask.h"
 #include "base/log.h"
 #include "boot/acpi_tables.h"
+#include "core/memory/io_frames.h"
 #include "port/frames.h"
 
 namespace torii::hw {
@@ -42,6 +43,7 @@ constexpr uint32_t kLargestTable = 1 << 20;
 constexpr uint32_t kMadt = 0x43495041;  // "APIC"
 constexpr uint32_t kFadt = 0x50434146;  // "FACP"
 constexpr uint32_t kHpet = 0x54455048;  // "HPET"
+constexpr uint32_t kMcfg = 0x4746434d;  // "MCFG"
 constexpr uint32_t kDmar = 0x52414d44;  // "DMAR"
 constexpr uint32_t kIvrs = 0x53525649;  // "IVRS"
 
@@ -107,6 +109,13 @@ void report_iommus(std::string_view table, std::string_view name, unsigned count
         table, name, count);
 }
 
+// What dom0 stores there is looked at, as what it writes by ports.
+void guard_configuration(const boot::ConfigurationSpace& found) {
+    if (found.start == 0 || found.start % kPageSize != 0) return;
+    const GuardedRange range{MachineAddr(found.start), found.bytes, IoGuard::kConfiguration, 0};
+    MUST(guard_io_range(range));  // the first one: there is room
+}
+
 void look_at(uint64_t table) {
     const auto length = Physical::read<uint32_t>(table + 4);
     if (length < 36 || length > kLargestTable || !Physical::checksum_ok(table, length)) return;
@@ -119,6 +128,9 @@ void look_at(uint64_t table) {
             break;
         case kHpet:
             clock_devices.hpet = MachineAddr(boot::read_hpet(copy_table(table, length)));
+            break;
+        case kMcfg:
+            guard_configuration(boot::read_mcfg(copy_table(table, length)));
             break;
         case kDmar:
             report_iommus("DMAR", "VT-d", boot::count_dmar_units(copy_table(table, length)));
