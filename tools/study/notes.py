@@ -8,9 +8,13 @@ CURVE_NOTES = (
     "the flush before a frame's new use asks where the two meet (base/rememberers.h). Before that was so, `page_to_table_and_back` came to "
     "6.91 on 8 CPUs and waited 3.9 million times, `frame_away_and_back` to 5.51. Xen, in the same measurement on two CPUs, comes to 2.00 and 1.63.",
     "`page_to_table_and_back`: what it lacks is the look at each other CPU.",
-    "`frame_away_and_back`: all CPUs take frames from one allocator under one lock. That is where it waits.",
+    "`frame_away_and_back`: all CPUs take frames from one allocator under one lock, where they wait; and a frame that another guest has just "
+    "given back asks that guest's CPU. On two and four CPUs one of them did nearly all: QEMU did not come back to one that waited for another's "
+    "flush while that one went on. Where CPUs are threads of the host (no `-icount`) they share evenly.",
     "`grant_map_unmap`, and whatever else flushes: a flush behind a stamp begins a new epoch, so the flush clock's word moves from CPU to CPU "
-    "where these really run at the same time. It has a cache line of its own.",
+    "where these really run at the same time.",
+    "The flush clock begins a cache line, in which `m2p_table` and `hw::options` lie behind it: where one domain flushes, another that moves "
+    "frames waits for the line.",
     "`timer_set_and_stop`: no wait, and no line that moves; on CPU 0 alone, dom0's timers are there too.",
     "The others share nothing: neither an instruction more, nor a wait, nor a line that moves.",
 )
