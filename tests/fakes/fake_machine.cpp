@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -295,24 +294,14 @@ CpuCounters& counters_of(CpuId cpu) {
     return cpu_counters[cpu.raw()];
 }
 
-namespace {
-
-bool remembers(unsigned cpu, Rememberers whose) {
-    const std::lock_guard guard(tlb_mutex);
-    const std::vector<Translation>& entries = tlb().entries(CpuId(cpu));
-    return std::any_of(entries.begin(), entries.end(), [whose](const Translation& entry) {
-        return Rememberers::only(entry.domain).may_share(whose);
-    });
-}
-
-}  // namespace
-
 FlushEpoch take_flush_stamp() {
     return flush_clock.take_stamp();
 }
 void flush_stale(FlushEpoch stamp, Rememberers whose) {
     for (unsigned cpu = 0; cpu < kFakeCpus; ++cpu) {
-        if (!FlushClock::is_after(flushed_at[cpu].load(), stamp) && remembers(cpu, whose)) flush_cpu(cpu);
+        const bool remembers =
+            !FlushClock::is_after(flushed_at[cpu].load(), stamp) && tlb().held(cpu).may_share(whose);
+        if (remembers) flush_cpu(cpu);
     }
 }
 void flush_tlb(const CpuMask& cpus) {

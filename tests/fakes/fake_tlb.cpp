@@ -21,6 +21,9 @@ uint64_t entry_of(Mfn table, uint64_t va, unsigned level) {
 }  // namespace
 
 bool Tlb::touch(CpuId cpu, DomId domain, Mfn root, uint64_t va) {
+    const Rememberers before = held(cpu.raw()), whose = Rememberers::only(domain);
+    if (before != whose)
+        held_[cpu.raw()].store((before == Rememberers::nobody() ? whose : Rememberers::anyone()).raw());
     std::vector<Translation>& known = entries_[cpu.raw()];
     va &= kPageMask;
     Mfn table = root;

@@ -3,11 +3,13 @@
 // which 2 MiB.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "base/frame.h"
 #include "base/ids.h"
+#include "base/rememberers.h"
 
 namespace torii {
 struct Vcpu;
@@ -32,11 +34,18 @@ public:
     bool touch(CpuId cpu, DomId domain, Mfn root, uint64_t va);
     [[nodiscard]] const std::vector<Translation>& entries(CpuId cpu) const { return entries_[cpu.raw()]; }
 
-    void forget_all(unsigned cpu) { entries_[cpu].clear(); }
+    // Whose translations the CPU may hold; anyone may ask. Said before page tables are walked.
+    [[nodiscard]] Rememberers held(unsigned cpu) const { return Rememberers::from_raw(held_[cpu].load()); }
+
+    void forget_all(unsigned cpu) {
+        entries_[cpu].clear();
+        held_[cpu].store(Rememberers::nobody().raw());
+    }
     void forget_page(unsigned cpu, uint64_t va);
 
 private:
     std::vector<Translation> entries_[kFakeCpus];
+    std::atomic<uint16_t> held_[kFakeCpus]{};
 };
 
 [[nodiscard]] Tlb& tlb();

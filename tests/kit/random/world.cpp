@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/interrupt/interrupts.h"
 #include "core/memory/allocator.h"
 #include "core/memory/heap.h"
 #include "fakes/fake_tlb.h"
@@ -10,6 +11,8 @@
 
 namespace torii::test {
 namespace {
+
+constexpr uint32_t kLines = 16;  // that the control domain may bind
 
 // Each domain that there is, the dying ones too.
 std::vector<DomainRef> every_domain() {
@@ -35,8 +38,13 @@ RandomWorld::RandomWorld(Chooser& chooser) : chooser_(chooser) {
         slot.domain =
             std::make_unique<HostedDomain>(id, id, id == 0, kFrames, DomainLimits{2, kPorts - 1, 4, 4});
         slot.first_root = slot.domain->vcpu().pv.kernel_root;
-        slot.domain->domain().events.limit_pirqs(id == 0 ? 16 : 0);
+        slot.domain->domain().events.limit_pirqs(id == 0 ? kLines : 0);
     }
+    if (device_interrupts.lines() == 0) {
+        EXPECT_TRUE(device_interrupts.start().ok());
+    }
+    for (uint32_t line = 0; line < kLines; ++line)
+        EXPECT_TRUE(device_interrupts.map_line(DomId(0), line).ok());
 }
 
 RandomWorld::RandomWorld(Chooser& chooser, SharedDomains& shared, Vcpu& running)
