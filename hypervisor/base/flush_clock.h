@@ -20,7 +20,8 @@ namespace torii {
 // told any more whether a flush was after it: then it looks as if none was, and one flush too many is made.
 using FlushEpoch = uint32_t;
 
-class FlushClock {
+// In a cache line of its own: nothing else should wait where somebody flushes.
+class alignas(64) FlushClock {
 public:
     constexpr explicit FlushClock(FlushEpoch start = 1) : word_(start << 1) {}
 

@@ -13,8 +13,7 @@ CURVE_NOTES = (
     "flush while that one went on. Where CPUs are threads of the host (no `-icount`) they share evenly.",
     "`grant_map_unmap`, and whatever else flushes: a flush behind a stamp begins a new epoch, so the flush clock's word moves from CPU to CPU "
     "where these really run at the same time.",
-    "The flush clock begins a cache line, in which `m2p_table` and `hw::options` lie behind it: where one domain flushes, another that moves "
-    "frames waits for the line.",
+    "In this run `m2p_table` and `hw::options` lay behind the flush clock in its cache line; it has had one of its own since.",
     "`timer_set_and_stop`: no wait, and no line that moves; on CPU 0 alone, dom0's timers are there too.",
     "The others share nothing: neither an instruction more, nor a wait, nor a line that moves.",
 )

@@ -32,7 +32,7 @@ bool read_msr_with_faults(uint32_t msr, uint64_t* value);
 
 namespace hw {
 
-alignas(64) constinit FlushClock flush_clock;
+constinit FlushClock flush_clock;
 
 namespace {
 
