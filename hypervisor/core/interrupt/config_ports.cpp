@@ -15,22 +15,24 @@ unsigned register_of(uint32_t selector, uint16_t port) {
     return (selector & 0xfc) | (port & 3);
 }
 
-// What one byte of a capability becomes when the domain writes `wanted` to it.
-uint8_t msi_byte(PciAddress device, unsigned offset, uint8_t wanted, uint8_t current) {
-    if (offset != MsiRegisters::kControl) return current;
+// The bytes of a capability that are the domain's, and the others, which stay.
+void write_msi_byte(PciAddress device, unsigned start, unsigned at, uint8_t wanted) {
+    if (at != start + MsiRegisters::kControl) return;
     constexpr auto kEnable = static_cast<uint8_t>(MsiRegisters::kEnable);
     const bool on = (wanted & kEnable) != 0 && device_interrupts.has_messages(device, MessageKind::kMsi);
-    return static_cast<uint8_t>((current & ~kEnable) | (on ? kEnable : 0));
+    const uint32_t current = pci_read(device, at, 1);
+    pci_write(device, at, 1, (current & ~uint32_t{kEnable}) | (on ? kEnable : 0));
 }
 
 // A kernel switches MSI-X on before it maps the first message, masked as a whole; so it stays until then.
-uint8_t msix_byte(PciAddress device, unsigned offset, uint8_t wanted, uint8_t current) {
-    if (offset != MsixRegisters::kControl + 1) return current;
+void write_msix_byte(PciAddress device, unsigned start, unsigned at, uint8_t wanted) {
+    if (at != start + MsixRegisters::kControl + 1) return;
     constexpr auto kEnable = static_cast<uint8_t>(MsixRegisters::kEnable >> 8);
     constexpr auto kMaskAll = static_cast<uint8_t>(MsixRegisters::kMaskAll >> 8);
+    constexpr uint32_t kBoth = kEnable | kMaskAll;
     if ((wanted & kEnable) != 0 && !device_interrupts.has_messages(device, MessageKind::kMsiX))
         wanted |= kMaskAll;
-    return static_cast<uint8_t>((current & ~(kEnable | kMaskAll)) | (wanted & (kEnable | kMaskAll)));
+    pci_write(device, at, 1, (pci_read(device, at, 1) & ~kBoth) | (wanted & kBoth));
 }
 
 struct Capability {
@@ -69,18 +71,22 @@ void write_config_data(uint32_t selector, uint16_t port, unsigned width, uint32_
 [[gnu::cold]] void write_config_filtered(PciAddress device, unsigned reg, unsigned width, uint32_t value) {
     const Capability msi = reg < kFirstCapability ? Capability{} : msi_of(device);
     const Capability msix = reg < kFirstCapability ? Capability{} : msix_of(device);
-    uint32_t written = 0;
+    bool passes = true;
+    for (unsigned i = 0; i < width; ++i)
+        passes = passes && !msi.has(reg + i) && !msix.has(reg + i);
+    if (passes) return pci_write(device, reg, width, value);
+    // Byte by byte: what is the hypervisor's is not written at all, since it may be about to change it.
     for (unsigned i = 0; i < width; ++i) {
         const unsigned at = reg + i;
-        auto byte = static_cast<uint8_t>(value >> (8 * i));
+        const auto byte = static_cast<uint8_t>(value >> (8 * i));
         if (msi.has(at)) {
-            byte = msi_byte(device, at - msi.start, byte, static_cast<uint8_t>(pci_read(device, at, 1)));
+            write_msi_byte(device, msi.start, at, byte);
         } else if (msix.has(at)) {
-            byte = msix_byte(device, at - msix.start, byte, static_cast<uint8_t>(pci_read(device, at, 1)));
+            write_msix_byte(device, msix.start, at, byte);
+        } else {
+            pci_write(device, at, 1, byte);
         }
-        written |= uint32_t{byte} << (8 * i);
     }
-    pci_write(device, reg, width, written);
 }
 
 }  // namespace torii

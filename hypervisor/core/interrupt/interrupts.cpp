@@ -40,6 +40,10 @@ void set_masked(const Interrupt& interrupt, bool masked) {
     }
 }
 
+bool is_of(const Interrupt& interrupt, DomId domain) {
+    return interrupt.is_mapped && interrupt.mapped_by == domain;
+}
+
 // What nobody described behaves as its bus does (ISA up to 15, PCI above).
 void assume_trigger(Interrupt& interrupt) {
     constexpr uint32_t kIsaLines = 16;
@@ -115,7 +119,12 @@ Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
     return Errno::kENOSPC;
 }
 
-bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
+bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) {
+    const LockGuard mapping(mapping_lock_);
+    return is_set_up(device, kind);
+}
+
+bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
     for (uint32_t number = lines_; number < kMost; ++number) {
         const Interrupt* const interrupt = at(number);
         if (interrupt != nullptr && interrupt->is_mapped && interrupt->place.device == device &&
@@ -129,8 +138,8 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
 // tables overlap would share entries.
 [[gnu::cold]] Result<> DeviceInterrupts::check_place(const MessagePlace& place) const {
     const auto other = place.kind == MessageKind::kMsi ? MessageKind::kMsiX : MessageKind::kMsi;
-    if (has_messages(place.device, other)) return Errno::kEBUSY;
-    if (place.kind == MessageKind::kMsi && has_messages(place.device, place.kind)) return Errno::kEEXIST;
+    if (is_set_up(place.device, other)) return Errno::kEBUSY;
+    if (place.kind == MessageKind::kMsi && is_set_up(place.device, place.kind)) return Errno::kEEXIST;
     for (uint32_t number = lines_; number < kMost && place.kind == MessageKind::kMsiX; ++number) {
         const Interrupt* const interrupt = at(number);
         if (interrupt == nullptr || !interrupt->is_mapped || interrupt->place.kind != MessageKind::kMsiX)
@@ -162,8 +171,7 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
                                        : msix_place(request.device, request.index, request.table));
     TRY(check_place(place));
     guard_table(request.device);
-    if (!msi && !has_messages(request.device, MessageKind::kMsiX))
-        mask_all_entries(msix_table(request.device));
+    if (!msi && !is_set_up(request.device, MessageKind::kMsiX)) mask_all_entries(msix_table(request.device));
     // Vectors and numbers for all that the device may send, wanted or not.
     const uint32_t first = TRY(free_numbers(together));
     TRY(make_room(first, together));
@@ -214,7 +222,7 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
 
 [[gnu::cold]] void DeviceInterrupts::unmap_all(DomId domain) {
     for (uint32_t pirq = 0; pirq < kMost; ++pirq) {
-        if (of_domain(domain, pirq) != nullptr) (void)unmap(domain, pirq);  // EINVAL: it went with the first
+        if (at(pirq) != nullptr) (void)unmap(domain, pirq);  // EINVAL: not its own, or it went with the first
     }
 }
 
@@ -238,10 +246,10 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
 // --- who hears of them
 
 [[gnu::cold]] Result<> DeviceInterrupts::bind(EventTable& listener, uint32_t pirq) {
-    Interrupt* const interrupt = of_domain(listener.id(), pirq);
+    Interrupt* const interrupt = at(pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
     const LockGuard guard(interrupt->lock);
-    if (!interrupt->is_mapped || interrupt->mapped_by != listener.id()) return Errno::kEINVAL;
+    if (!is_of(*interrupt, listener.id())) return Errno::kEINVAL;
     if (interrupt->listener != nullptr || interrupt->vector == 0) return Errno::kEBUSY;
     interrupt->listener = &listener;
     interrupt->in_service = false;
@@ -261,9 +269,10 @@ bool DeviceInterrupts::has_messages(PciAddress device, MessageKind kind) const {
 }
 
 Result<> DeviceInterrupts::end_of(DomId domain, uint32_t pirq) {
-    Interrupt* const interrupt = of_domain(domain, pirq);
+    Interrupt* const interrupt = at(pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
     const LockGuard guard(interrupt->lock);
+    if (!is_of(*interrupt, domain)) return Errno::kEINVAL;
     if (!interrupt->in_service) return {};
     interrupt->in_service = false;
     if (interrupt->listener != nullptr) mask_line(pirq, false);
@@ -271,12 +280,15 @@ Result<> DeviceInterrupts::end_of(DomId domain, uint32_t pirq) {
 }
 
 Result<bool> DeviceInterrupts::needs_end(DomId domain, uint32_t pirq) {
-    Interrupt* const interrupt = of_domain(domain, pirq);
+    Interrupt* const interrupt = at(pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
+    const LockGuard guard(interrupt->lock);
+    if (!is_of(*interrupt, domain)) return Errno::kEINVAL;
     return interrupt->kind == Interrupt::Kind::kLine && is_level(*interrupt);
 }
 
 [[gnu::cold]] void DeviceInterrupts::mask_for_domain(MachineAddr entry, bool masked) {
+    const LockGuard mapping(mapping_lock_);
     for (uint32_t number = lines_; number < kMost; ++number) {
         Interrupt* const interrupt = at(number);
         if (interrupt == nullptr || !interrupt->is_mapped || interrupt->place.kind != MessageKind::kMsiX ||

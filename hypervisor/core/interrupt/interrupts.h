@@ -109,7 +109,7 @@ public:
     // one.
     void guard_table(PciAddress device);
     // Whether the function has a message of that kind that the hypervisor set up.
-    [[nodiscard]] bool has_messages(PciAddress device, MessageKind kind) const;
+    [[nodiscard]] bool has_messages(PciAddress device, MessageKind kind);
     // For tests and reports; null: no such interrupt.
     [[nodiscard]] const Interrupt* find(uint32_t pirq) const { return at(pirq); }
 
@@ -121,6 +121,7 @@ private:
     [[nodiscard]] Interrupt* of_domain(DomId domain, uint32_t pirq) const;
     [[nodiscard]] Result<Interrupt*> line(uint32_t number);
     [[nodiscard]] Result<uint32_t> free_numbers(unsigned count) const;
+    [[nodiscard]] bool is_set_up(PciAddress device, MessageKind kind) const;
     [[nodiscard]] Result<> check_place(const MessagePlace& place) const;
     [[nodiscard]] Result<> make_room(uint32_t first, unsigned count);
     void retire(Interrupt& interrupt, unsigned count);
