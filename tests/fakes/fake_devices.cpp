@@ -69,6 +69,7 @@ void PciFunction::set(unsigned reg, unsigned width, uint32_t value) {
 }
 
 void PciFunction::write(unsigned reg, unsigned width, uint32_t value) {
+    ++writes;
     for (unsigned i = 0; i < width; ++i) {
         const auto byte = static_cast<uint8_t>(value >> (8 * i));
         bytes_[reg + i] =

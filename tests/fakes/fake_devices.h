@@ -30,6 +30,7 @@ public:
     explicit PciFunction(const Shape& shape);
     [[nodiscard]] uint32_t read(unsigned reg, unsigned width) const;
     void write(unsigned reg, unsigned width, uint32_t value);
+    unsigned writes = 0;
     // Without looking at what may be written: what the hardware itself changes.
     void set(unsigned reg, unsigned width, uint32_t value);
     // The function is reset: messages off and forgotten.

@@ -100,8 +100,9 @@ Interrupt* DeviceInterrupts::of_domain(DomId domain, uint32_t pirq) const {
     }
     if (!line_is_reserved(number)) {
         assume_trigger(interrupt);
-        interrupt.vector = TRY(vectors_.claim(this_cpu(), id_of(number), 1));
-        interrupt.cpu = this_cpu();
+        const Place place = TRY(claim(number, 1));
+        interrupt.vector = place.vector;
+        interrupt.cpu = place.cpu;
         set_up_line(number, route_of(interrupt));
     }
     interrupt.mapped_by = domain;
@@ -158,6 +159,17 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
     return {};
 }
 
+// On the calling CPU, or on the next one that has room and can be named by a message.
+[[gnu::cold]] Result<DeviceInterrupts::Place> DeviceInterrupts::claim(uint32_t first, unsigned count) {
+    for (unsigned i = 0; i < cpu_count(); ++i) {
+        const CpuId cpu((this_cpu().raw() + i) % cpu_count());
+        if (!message_address(cpu).ok()) continue;
+        Result<uint8_t> vector = vectors_.claim(cpu, id_of(first), count);
+        if (vector.ok()) return Place{cpu, vector.value()};
+    }
+    return Errno::kENOSPC;
+}
+
 [[gnu::cold]] Result<uint32_t> DeviceInterrupts::map_message(DomId domain, const MessageRequest& request) {
     const bool msi = request.kind == MessageKind::kMsi;
     const unsigned count = msi ? request.count : 1;
@@ -175,17 +187,16 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
     // Vectors and numbers for all that the device may send, wanted or not.
     const uint32_t first = TRY(free_numbers(together));
     TRY(make_room(first, together));
-    const CpuId cpu = this_cpu();
-    const uint32_t address = TRY(message_address(cpu));
-    const uint8_t vector = TRY(vectors_.claim(cpu, id_of(first), together));
-    set_up_message(place, address, vector, together);
+    const Place claimed = TRY(claim(first, together));
+    const uint32_t address = TRY(message_address(claimed.cpu));
+    set_up_message(place, address, claimed.vector, together);
     for (unsigned i = 0; i < together; ++i) {
         Interrupt& interrupt = *at(first + i);
         const LockGuard guard(interrupt.lock);
         interrupt.place = place;
         interrupt.place.index = static_cast<uint8_t>(i);
-        interrupt.cpu = cpu;
-        interrupt.vector = static_cast<uint8_t>(vector + i);
+        interrupt.cpu = claimed.cpu;
+        interrupt.vector = static_cast<uint8_t>(claimed.vector + i);
         interrupt.together = static_cast<uint8_t>(together);
         interrupt.mapped_by = domain;
         interrupt.is_mapped = true;
@@ -203,7 +214,7 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
     for (unsigned i = 0; i < count; ++i) {
         Interrupt& each = *at(interrupt.pirq + i);
         const LockGuard guard(each.lock);
-        if (each.vector != 0) vectors_.release(each.cpu, each.vector, 1);
+        if (each.vector != 0) vectors_.release(each.cpu, each.vector);
         each.vector = 0;
         each.is_mapped = false;
         each.in_service = each.masked_by_domain = false;
@@ -348,7 +359,7 @@ bool DeviceInterrupts::arrive(CpuId cpu, unsigned vector) {
     } else {
         send_message_to(interrupt.place, address.value());
     }
-    vectors_.release(interrupt.cpu, interrupt.vector, 1);
+    vectors_.leave(interrupt.cpu, interrupt.vector);
     interrupt.cpu = to;
 }
 

@@ -124,6 +124,11 @@ private:
     [[nodiscard]] bool is_set_up(PciAddress device, MessageKind kind) const;
     [[nodiscard]] Result<> check_place(const MessagePlace& place) const;
     [[nodiscard]] Result<> make_room(uint32_t first, unsigned count);
+    struct Place {
+        CpuId cpu{};
+        uint8_t vector = 0;
+    };
+    [[nodiscard]] Result<Place> claim(uint32_t first, unsigned count);
     void retire(Interrupt& interrupt, unsigned count);
     void move(Interrupt& interrupt, CpuId to);
 

@@ -75,14 +75,16 @@ void VectorSpace::take(Slot& slot, uint32_t id) {
     return true;
 }
 
-[[gnu::cold]] void VectorSpace::release(CpuId cpu, uint8_t first, unsigned count) {
+[[gnu::cold]] void VectorSpace::release(CpuId cpu, uint8_t vector) {
     const LockGuard guard(lock_);
-    const uint32_t free_at = milliseconds() + static_cast<uint32_t>(kLingers / kMillisecond);
-    for (unsigned i = 0; i < count; ++i) {
-        Slot& slot = slots_of(cpu)[first - kFirst + i];
-        slot.leaving = true;
-        slot.free_at = free_at;
-    }
+    take(slots_of(cpu)[vector - kFirst], kNobody);
+}
+
+[[gnu::cold]] void VectorSpace::leave(CpuId cpu, uint8_t vector) {
+    const LockGuard guard(lock_);
+    Slot& slot = slots_of(cpu)[vector - kFirst];
+    slot.leaving = true;
+    slot.free_at = milliseconds() + static_cast<uint32_t>(kLingers / kMillisecond);
 }
 
 }  // namespace torii

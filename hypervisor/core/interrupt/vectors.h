@@ -37,8 +37,11 @@ public:
     [[nodiscard]] Result<uint8_t> claim(CpuId cpu, uint32_t first_id, unsigned count);
     // This very vector. False: it is taken.
     [[nodiscard]] bool claim_at(CpuId cpu, uint8_t vector, uint32_t id);
-    // The device doesn't use them any more.
-    void release(CpuId cpu, uint8_t first, unsigned count);
+    // Nothing is sent by it any more. What is on its way still may count as another's: a driver looks in vain
+    // once.
+    void release(CpuId cpu, uint8_t vector);
+    // The interrupt has moved to another CPU.
+    void leave(CpuId cpu, uint8_t vector);
 
 private:
     struct Slot {

@@ -94,8 +94,6 @@ bool RandomWorld::end() {
     }
     mappings_.clear();
     budget_divisor = 1;
-    // Vectors that were given back are free again after a time.
-    fakes::machine().advance(VectorSpace::kLingers + 1'000'000);
     EXPECT_TRUE(every_domain().empty()) << "a domain stays that nobody holds";
     return frames_there() == frames_before_;
 }

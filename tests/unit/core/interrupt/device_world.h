@@ -33,7 +33,7 @@ protected:
         for (const uint32_t of : {0x18u, 0x20u, 0x100u})
             (void)guard_io_range({{}, 0, IoGuard::kMessageTable, of});  // ENOSPC: there was none
         fakes::devices().clear();
-        // Vectors are free again after a time.
+        // Vectors that interrupts have moved away from are free again after a time.
         fakes::machine().advance(VectorSpace::kLingers + 1'000'000);
         CallWorld::TearDown();
     }

@@ -1,5 +1,6 @@
 #include "core/interrupt/interrupts.h"
 
+#include "fakes/fake_tlb.h"
 #include "unit/core/interrupt/device_world.h"
 
 namespace torii::test {
@@ -231,7 +232,8 @@ TEST_F(DeviceInterruptsTest, NumbersAndVectorsRunOut) {
         mapped += result.ok() ? 1 : 0;
     } while (result.ok());
     EXPECT_EQ(result.error(), Errno::kENOSPC);
-    EXPECT_EQ(mapped, VectorSpace::kEnd - VectorSpace::kFirst) << "all vectors of this CPU";
+    EXPECT_EQ(mapped, fakes::kFakeCpus * (VectorSpace::kEnd - VectorSpace::kFirst))
+        << "all vectors of all CPUs";
     EXPECT_FALSE(function.send_msix(mapped));
     device_interrupts.unmap_all(kControl);
     for (uint32_t pirq = 0; pirq < DeviceInterrupts::end(); ++pirq)

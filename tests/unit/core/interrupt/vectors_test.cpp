@@ -51,14 +51,22 @@ TEST_F(Vectors, SeveralTogetherAreAligned) {
 TEST_F(Vectors, WhatWasLeftLingers) {
     const uint8_t vector = vectors.claim(CpuId(0), 7, 1).value();
     ASSERT_TRUE(vectors.claim_at(CpuId(1), vector, 7));
-    vectors.release(CpuId(0), vector, 1);
+    vectors.leave(CpuId(0), vector);
     EXPECT_EQ(vectors.holder(CpuId(0), vector), 7u) << "what was sent before the move still arrives";
     EXPECT_FALSE(vectors.claim_at(CpuId(0), vector, 8));
     EXPECT_TRUE(vectors.claim_at(CpuId(0), vector, 7)) << "but itself may come back";
-    vectors.release(CpuId(0), vector, 1);
+    vectors.leave(CpuId(0), vector);
     fakes::machine().advance(VectorSpace::kLingers + 1'000'000);
     EXPECT_TRUE(vectors.claim_at(CpuId(0), vector, 8));
     EXPECT_EQ(vectors.holder(CpuId(0), vector), 8u);
+}
+
+TEST_F(Vectors, WhatWasGivenBackIsFreeAtOnce) {
+    for (int turn = 0; turn < 1000; ++turn) {
+        const uint8_t vector = vectors.claim(CpuId(0), 7, 1).value();
+        vectors.release(CpuId(0), vector);
+        EXPECT_EQ(vectors.holder(CpuId(0), vector), VectorSpace::kNobody);
+    }
 }
 
 TEST_F(Vectors, VectorsOfOthersAreNobodys) {
