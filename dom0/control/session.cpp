@@ -74,7 +74,7 @@ void Session::fail(uint64_t id, const Failure& failure) {
 }
 
 void Session::send(const v1::Reply& reply) {
-    if (closed_) return;
+    if (closed_ || unheard_) return;
     std::string frame = encode_frame(reply.SerializeAsString());
     output_bytes_ += frame.size();
     if (output_bytes_ > kOutputLimit) {
@@ -99,7 +99,11 @@ void Session::write_next() {
                              [self = shared_from_this()](const boost::system::error_code& error, size_t) {
                                  self->writing_ = false;
                                  if (error) {
-                                     self->close();
+                                     // It asked, and left without waiting for the answer: what it has sent
+                                     // before it left counts all the same.
+                                     self->unheard_ = true;
+                                     self->output_.clear();
+                                     self->output_bytes_ = 0;
                                      return;
                                  }
                                  self->output_bytes_ -= self->output_.front().size();

@@ -55,6 +55,7 @@ private:
     std::deque<std::string> output_;
     size_t output_bytes_ = 0;
     bool writing_ = false;
+    bool unheard_ = false;  // the client takes no answers any more
     bool closed_ = false;
     std::map<uint64_t, Attachment> attachments_;
 };
