@@ -54,17 +54,28 @@ Capability msix_of(PciAddress device) {
 
 }  // namespace
 
-bool is_config_data(uint32_t selector, uint16_t port, unsigned width) {
+bool is_config_data(uint16_t port, unsigned width) {
+    return port + width > kPciDataPort && port < kPciDataPort + 4u;
+}
+
+namespace {
+
+// Whether such an access reaches a register of the function that is selected.
+bool reaches(uint32_t selector, uint16_t port, unsigned width) {
     constexpr uint32_t kSelected = 1u << 31;
     return (selector & kSelected) != 0 && port >= kPciDataPort && port + width <= kPciDataPort + 4u &&
            port % width == 0;
 }
 
+}  // namespace
+
 uint32_t read_config_data(uint32_t selector, uint16_t port, unsigned width) {
+    if (!reaches(selector, port, width)) return width == 4 ? ~0u : (1u << (8 * width)) - 1;
     return pci_read(device_of(selector), register_of(selector, port), width);
 }
 
 void write_config_data(uint32_t selector, uint16_t port, unsigned width, uint32_t value) {
+    if (!reaches(selector, port, width)) return;
     write_config_filtered(device_of(selector), register_of(selector, port), width, value);
 }
 

@@ -13,9 +13,12 @@ namespace torii {
 inline constexpr uint16_t kPciSelectPort = 0xcf8;
 inline constexpr uint16_t kPciDataPort = 0xcfc;
 
-// Whether an access to the port is one to configuration space, once `selector` was written to 0xcf8.
-[[nodiscard]] bool is_config_data(uint32_t selector, uint16_t port, unsigned width);
+// Whether an access touches the data port's four bytes. The machine never sees one as it is: it would reach
+// what the hypervisor selected last.
+[[nodiscard]] bool is_config_data(uint16_t port, unsigned width);
 
+// `selector` is what the domain wrote to 0xcf8 last. All ones, and nothing written, where it selects nothing
+// or where the access is not aligned.
 [[nodiscard]] uint32_t read_config_data(uint32_t selector, uint16_t port, unsigned width);
 void write_config_data(uint32_t selector, uint16_t port, unsigned width, uint32_t value);
 

@@ -176,7 +176,7 @@ private:
     [[nodiscard]] uint32_t read_machine_port(const PortAccess& access) const {
         const uint32_t selector = vcpu_.domain->io.pci_selector.load(std::memory_order_relaxed);
         if (access.port == kPciSelectPort && access.width == 4) return selector;
-        if (is_config_data(selector, access.port, access.width))
+        if (is_config_data(access.port, access.width))
             return read_config_data(selector, access.port, access.width);
         return read_port(access.port, access.width);
     }
@@ -185,7 +185,7 @@ private:
         if (access.port == kPciSelectPort && access.width == 4)
             return selector.store(value, std::memory_order_relaxed);
         const uint32_t selected = selector.load(std::memory_order_relaxed);
-        if (is_config_data(selected, access.port, access.width))
+        if (is_config_data(access.port, access.width))
             return write_config_data(selected, access.port, access.width, value);
         write_port(access.port, access.width, value);
     }
