@@ -1,34 +1,20 @@
 #pragma once
-// Numbers that must not be mixed up: each is a type of its own, also in release builds.
+// The strong numbers of the daemon: those of the backends, and what only the daemon counts.
 
-#include <compare>
-#include <cstdint>
+#include "common/ids.h"
 
 namespace torii::dom0 {
 
-template <typename Tag, typename Raw>
-class StrongNumber {
-public:
-    constexpr StrongNumber() = default;
-    constexpr explicit StrongNumber(Raw raw) : raw_(raw) {}
-    constexpr Raw raw() const { return raw_; }
-    constexpr auto operator<=>(const StrongNumber&) const = default;
+using backend::DomId;
+using backend::GrantRef;
+using backend::kDom0;
+using backend::Port;
+using backend::StrongNumber;
 
-    // The number `count` further on: frames and ports are counted, never added to each other.
-    constexpr StrongNumber plus(Raw count) const { return StrongNumber(static_cast<Raw>(raw_ + count)); }
-
-private:
-    Raw raw_ = 0;
-};
-
-using DomId = StrongNumber<struct DomIdTag, uint16_t>;
-using Port = StrongNumber<struct PortTag, uint32_t>;      // an event channel of the domain it is spoken of
 using Mfn = StrongNumber<struct MfnTag, uint64_t>;        // machine frame
 using Pfn = StrongNumber<struct PfnTag, uint64_t>;        // frame as its domain counts
 using PoolId = StrongNumber<struct PoolIdTag, uint32_t>;  // a CPU pool
-using GrantRef = StrongNumber<struct GrantRefTag, uint32_t>;
 
-inline constexpr DomId kDom0{0};
 inline constexpr PoolId kFirstPool{0};  // there from the start, with all CPUs; cannot be destroyed
 
 }  // namespace torii::dom0

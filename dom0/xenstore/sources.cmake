@@ -12,4 +12,4 @@ set(TORII_XENSTORE_SOURCES
   watches.cpp wire.cpp)
 list(TRANSFORM TORII_XENSTORE_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 # Sources include from the root of dom0/; torii/failure.h lies in proto/.
-set(TORII_XENSTORE_INCLUDES ${CMAKE_CURRENT_LIST_DIR}/.. ${CMAKE_CURRENT_LIST_DIR}/../proto)
+set(TORII_XENSTORE_INCLUDES ${CMAKE_CURRENT_LIST_DIR}/.. ${CMAKE_CURRENT_LIST_DIR}/../proto ${CMAKE_CURRENT_LIST_DIR}/../../backends)
