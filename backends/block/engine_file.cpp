@@ -113,7 +113,7 @@ FileEngine::FileEngine(IoLoop& loop, int file, const BlockGeometry& geometry, st
 
 void FileEngine::open(std::optional<std::chrono::nanoseconds> patience, std::function<void(Opened)> opened) {
     opened_ = std::move(opened);
-    if (patience) give_up_at_ = loop_.now() + *patience;
+    give_up_at_ = patience ? std::optional(loop_.now() + *patience) : std::nullopt;
     // Also the first time from the loop, as was promised.
     loop_.after(0ns, retry_);
 }

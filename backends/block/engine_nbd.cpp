@@ -34,7 +34,7 @@ NbdEngine::~NbdEngine() {
 
 void NbdEngine::open(std::optional<std::chrono::nanoseconds> patience, std::function<void(Opened)> opened) {
     opened_ = std::move(opened);
-    if (patience) give_up_at_ = loop_.now() + *patience;
+    give_up_at_ = patience ? std::optional(loop_.now() + *patience) : std::nullopt;
     timer_.pending = true;
     loop_.after(0ns, timer_);
 }
