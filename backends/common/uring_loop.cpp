@@ -65,7 +65,7 @@ void UringLoop::run() {
         // its own. Somebody who posts for ever still lets others have their turn.
         for (unsigned round = 0; round < kPostedRounds && !posted_.empty(); ++round)
             run_posted();
-        enter(posted_.empty());
+        enter(posted_.empty() && !stop_.load(std::memory_order_acquire));
         deliver();
     }
     thread_.store({});
