@@ -357,5 +357,25 @@ TEST(Takeover, AFrontendThatClosedMeanwhileIsLetGo) {
     EXPECT_EQ(world.fake.mapped(), 0u);
 }
 
+TEST(Takeover, AConnectionThatEndedBeforeIsNotTakenOver) {
+    BlockWorld world;
+    world.connect();
+    world.guest.set_state(6);
+    world.settle();
+    ASSERT_EQ(world.back("state"), "6");
+    world.guest.forget();
+    std::mt19937 random(2);
+    world.kill(random);
+    world.start();
+    world.settle();
+    EXPECT_TRUE(world.troubles.empty()) << world.troubles[0];
+    EXPECT_EQ(world.back("state"), "6");
+    world.guest.set_state(1);
+    world.settle();
+    world.guest.publish();
+    world.settle();
+    EXPECT_EQ(world.back("state"), "4");
+}
+
 }  // namespace
 }  // namespace torii::backend::test
