@@ -245,10 +245,9 @@ void BlockDevice::Implementation::close(bool force) {
 void BlockDevice::Implementation::gone(const std::string& problem) {
     if (std::exchange(let_go_, true)) return;
     last_statistics_ = service_->statistics();
-    BlockService& service = *service_;
-    thread_->loop().post([&service, keep = std::exchange(service_, nullptr), weak = weak_from_this(),
-                          post = post_, file = config_.state_file, problem] {
-        service.end(false, [keep, weak, post, file, problem] {
+    thread_->loop().post([service = std::exchange(service_, nullptr), weak = weak_from_this(), post = post_,
+                          file = config_.state_file, problem] {
+        service->end(false, [weak, post, file, problem] {
             SharedRecord::remove(file);
             post([weak, problem] {
                 const auto self = weak.lock();
@@ -260,9 +259,7 @@ void BlockDevice::Implementation::gone(const std::string& problem) {
 
 void BlockDevice::Implementation::let_go() {
     if (std::exchange(let_go_, true)) return;
-    BlockService& service = *service_;
-    thread_->loop().post(
-        [&service, keep = std::exchange(service_, nullptr)] { service.end(true, [keep] {}); });
+    thread_->loop().post([service = std::exchange(service_, nullptr)] { service->end(true, [] {}); });
 }
 
 BlockState BlockDevice::Implementation::state() const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "block/block_negotiation.h"
 
@@ -32,12 +33,14 @@ void BlockService::let_go() {
 
 void BlockService::open(std::optional<std::chrono::nanoseconds> patience,
                         std::function<void(BlockEngine::Opened)> opened) {
-    // The engine keeps the service until it has an answer.
-    engine_->open(patience,
-                  [self = shared_from_this(), opened = std::move(opened)](BlockEngine::Opened result) {
-                      if (result.geometry) self->geometry_ = *result.geometry;
-                      opened(std::move(result));
-                  });
+    thread_->keep(shared_from_this());
+    opening_ = true;
+    engine_->open(patience, [this, opened = std::move(opened)](BlockEngine::Opened result) {
+        opening_ = false;
+        if (result.geometry) geometry_ = *result.geometry;
+        opened(std::move(result));
+        if (when_opened_) std::exchange(when_opened_, nullptr)();
+    });
 }
 
 void BlockService::connect(const BlockConnection& connection, bool resume,
@@ -74,26 +77,41 @@ void BlockService::make_rings(const BlockConnection& connection, bool resume) {
     }
 }
 
+// May be asked again while it goes on: whoever asks is told when it is over.
 void BlockService::stop(bool forget, std::function<void()> done) {
-    stopping_ = queues_.size();
-    const auto all_stopped = [self = shared_from_this(), forget, done = std::move(done)] {
-        self->let_go();
-        if (forget) {
-            self->record_->set_valid(false);
-            reach(self->config_.fail_point, "block.disconnected");
-        }
-        done();
-    };
-    if (stopping_ == 0) return thread_->loop().post(all_stopped);
-    for (const auto& queue : queues_) {
-        queue->stop([self = shared_from_this(), all_stopped] {
-            if (--self->stopping_ == 0) all_stopped();
-        });
+    forget_ = forget_ || forget;
+    when_stopped_.push_back(std::move(done));
+    if (stopping_ != 0) return;
+    stopping_ = queues_.size() + 1;
+    for (const auto& queue : queues_)
+        queue->stop([this] { one_stopped(); });
+    thread_->loop().post([this] { one_stopped(); });
+}
+
+void BlockService::one_stopped() {
+    if (--stopping_ != 0) return;
+    let_go();
+    if (std::exchange(forget_, false)) {
+        record_->set_valid(false);
+        reach(config_.fail_point, "block.disconnected");
     }
+    for (const auto& done : std::exchange(when_stopped_, {}))
+        done();
 }
 
 void BlockService::end(bool keep_record, std::function<void()> done) {
-    stop(!keep_record, [self = shared_from_this(), done = std::move(done)] { self->engine_->close(done); });
+    if (opening_) {
+        // The engine waits for its image and cannot be interrupted in that.
+        when_opened_ = [this, keep_record, done = std::move(done)] { end(keep_record, done); };
+        return;
+    }
+    stop(!keep_record, [this, done = std::move(done)] {
+        engine_->close([this, done] {
+            const auto self = shared_from_this();
+            thread_->release(this);
+            done();
+        });
+    });
 }
 
 void BlockService::set_limits(const BlockLimits& limits) {

@@ -40,8 +40,8 @@ public:
     // connected.
     void disconnect(std::function<void()> done) { stop(true, std::move(done)); }
 
-    // The same, and lets go of the image. `keep_record`: for the next process, which then finds the rings
-    // connected. `done` holds the last reference.
+    // The same, and lets go of the image; nothing may follow. `keep_record`: for the next process, which then
+    // finds the rings connected. The thread keeps the service until then.
     void end(bool keep_record, std::function<void()> done);
 
     void set_limits(const BlockLimits& limits);
@@ -54,6 +54,7 @@ public:
 private:
     void make_rings(const BlockConnection& connection, bool resume);
     void stop(bool forget, std::function<void()> done);
+    void one_stopped();
     void set_size(uint64_t bytes);
     void io_failed(int error);
     void let_go();
@@ -70,7 +71,11 @@ private:
     std::unique_ptr<GuestMemory> memory_;
     std::optional<BlockShared> shared_;
     std::vector<std::unique_ptr<BlockQueue>> queues_;
-    size_t stopping_ = 0;
+    bool opening_ = false;
+    std::function<void()> when_opened_;
+    size_t stopping_ = 0;  // rings that are, and one for the asking
+    bool forget_ = false;  // what the record says is over when they have stopped
+    std::vector<std::function<void()>> when_stopped_;
     std::bitset<256> reported_;
 };
 

@@ -377,5 +377,43 @@ TEST(Takeover, AConnectionThatEndedBeforeIsNotTakenOver) {
     EXPECT_EQ(world.back("state"), "4");
 }
 
+TEST(Takeover, ADaemonThatEndsWhileADeviceClosesWaitsForAllRings) {
+    for (unsigned completed = 0; completed < 2; ++completed) {
+        BlockWorld world;
+        world.connect(2);
+        const auto page = world.guest.page();
+        const BlockPiece piece{page.gref.raw(), 0, 7};
+        ASSERT_TRUE(world.guest.front(1).write(0, {&piece, 1}, 1));
+        world.guest.kick(1);
+        world.process->loop().run();
+        ASSERT_EQ(world.process->loop().outstanding(), 1u);
+        world.guest.set_state(6);
+        world.store.run();
+        world.process->loop().turn();
+        if (completed == 1) world.process->loop().run();
+        world.end_device();
+        world.process->loop().run();
+        EXPECT_GT(world.fake.mapped(), 0u) << "a request is still under way";
+        world.settle();
+        EXPECT_EQ(world.fake.mapped(), 0u);
+        EXPECT_EQ(world.process.use_count(), 1);
+    }
+}
+
+TEST(Takeover, ADaemonMayEndWhileAnImageIsAwaited) {
+    BlockWorld world;
+    world.lock_free = false;
+    world.start();
+    world.settle();
+    world.end_device();
+    world.settle();
+    for (unsigned i = 0; i < 1100; ++i) {
+        world.process->loop().advance(std::chrono::milliseconds(5));
+        world.settle();
+    }
+    EXPECT_EQ(world.process.use_count(), 1);
+    EXPECT_TRUE(world.closed.empty());
+}
+
 }  // namespace
 }  // namespace torii::backend::test

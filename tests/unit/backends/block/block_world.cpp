@@ -79,10 +79,11 @@ void BlockWorld::start() {
 void BlockWorld::kill(std::mt19937& random) {
     // Nothing that runs now may reach the guest or the disk: a killed process runs no destructors.
     on_step = nullptr;
-    process->loop().abandon(random);
-    process->control.clear();
+    process->kill(random);
     device_.reset();
-    process->loop().abandon(random);
+    process->kill(random);
+    EXPECT_EQ(process.use_count(), 1) << "a part of the killed process is still there";
+    EXPECT_EQ(fake.mapped(), 0u);
     process.reset();
 }
 

@@ -38,6 +38,12 @@ public:
         this->memory = memory.get();
         return memory;
     }
+    // Everything of this process is gone afterwards.
+    void kill(std::mt19937& random) {
+        loop_.abandon(random);
+        control.clear();
+        forget_parts();
+    }
     FakeGuestMemory* memory = nullptr;  // the last one opened
     std::function<void()> while_copying;
     std::optional<size_t> maps_until_failure;
@@ -123,6 +129,8 @@ public:
     void start();
     // Ends without a last word. Outstanding operations take effect or do not.
     void kill(std::mt19937& random);
+    // Destroys the device; its part on the thread ends as it can.
+    void end_device() { device_.reset(); }
     // Ends as a daemon that is exchanged does: what is under way ends first.
     void detach_process();
     // Everything that can go on does, in order, or in any.
