@@ -13,16 +13,20 @@ foreach(source
     console/pty.cpp
     control/dispatch.cpp
     control/dispatch_cpus.cpp
+    control/dispatch_devices.cpp
     control/server.cpp
     control/session.cpp
     cpus/placement.cpp
     cpus/pools.cpp
     cpus/vcpu_control.cpp
     daemon.cpp
+    devices/device_config.cpp
+    devices/devices.cpp
     fail_point.cpp
     lifecycle/config_rules.cpp
     lifecycle/console_connection.cpp
     lifecycle/creation.cpp
+    lifecycle/devices.cpp
     lifecycle/domain_manager.cpp
     lifecycle/domain_view.cpp
     lifecycle/ending.cpp
@@ -35,6 +39,7 @@ foreach(source
     supervisor.cpp
     xen/call_result.cpp
     xen/event_channel_device.cpp
+    xen/granted_memory.cpp
     xen/handshake.cpp
     xen/hypervisor.cpp
     xen/hypervisor_cpus.cpp

@@ -61,6 +61,7 @@ int run_program(int argument_count, char** arguments) {
     add_guests_commands(app, context);
     add_console_commands(app, context);
     add_machine_commands(app, context);
+    add_device_commands(app, context);
     add_vcpu_commands(app, context);
     add_sched_commands(app, context);
     add_top_command(app, context);
