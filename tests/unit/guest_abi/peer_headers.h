@@ -16,6 +16,7 @@
 #include <torii/abi/grant_table.h>
 #include <torii/abi/hypercall_numbers.h>
 #include <torii/abi/io/console.h>
+#include <torii/abi/io/netif.h>
 #include <torii/abi/io/ring.h>
 #include <torii/abi/io/xenbus_state.h>
 #include <torii/abi/memory.h>
@@ -47,6 +48,7 @@
 #include <xen/features.h>
 #include <xen/grant_table.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
