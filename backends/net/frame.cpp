@@ -8,7 +8,7 @@
 
 namespace torii::backend::net {
 
-// Buffers of two sizes: most frames fit a small one. A thread keeps a bounded number of each.
+// Buffers of three sizes: most frames fit the smallest. A thread keeps a bounded number of each.
 class FramePool {
 public:
     static FramePool& of_thread() {
@@ -17,7 +17,9 @@ public:
     }
 
     Frame* take(size_t length) {
-        const size_t kind = length <= kCapacity[0] ? 0 : 1;
+        size_t kind = 0;
+        while (kCapacity[kind] < length)
+            ++kind;
         if (!free_[kind].empty()) {
             void* const memory = free_[kind].back();
             free_[kind].pop_back();
@@ -28,7 +30,9 @@ public:
     }
 
     void give_back(Frame* frame) noexcept {
-        const size_t kind = frame->capacity_ == kCapacity[0] ? 0 : 1;
+        size_t kind = 0;
+        while (kCapacity[kind] != frame->capacity_)
+            ++kind;
         frame->~Frame();
         if (free_[kind].size() < free_[kind].capacity())
             free_[kind].push_back(frame);
@@ -43,14 +47,15 @@ public:
     }
 
 private:
-    static constexpr uint32_t kCapacity[2] = {2048, kMaxFrame};
+    static constexpr std::array<uint32_t, 3> kCapacity = {2048, 16384, kMaxFrame};
 
     FramePool() {
         free_[0].reserve(1024);
-        free_[1].reserve(64);
+        free_[1].reserve(256);
+        free_[2].reserve(64);
     }
 
-    std::array<std::vector<void*>, 2> free_;
+    std::array<std::vector<void*>, kCapacity.size()> free_;
 };
 
 void FrameRecycler::operator()(Frame* frame) const noexcept {

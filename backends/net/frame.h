@@ -68,6 +68,8 @@ public:
     uint8_t* data() { return reinterpret_cast<uint8_t*>(this + 1); }
     const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(this + 1); }
     size_t size() const { return length_; }
+    // What it takes, however short it is.
+    size_t memory() const { return capacity_; }
     void shorten(size_t length) {
         if (length < length_) length_ = static_cast<uint32_t>(length);
     }

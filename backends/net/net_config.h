@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "common/ids.h"
+#include "common/rate_limit.h"
 #include "net/addresses.h"
 
 namespace torii::backend::net {
@@ -57,14 +59,12 @@ struct FilterConfig {
     bool addresses() const { return !ipv4.empty() || !ipv6.empty(); }
 };
 
-// 0: no limit. A burst of 0 means what passes in a tenth of a second.
+// Of one direction; both hold.
 struct TrafficLimit {
-    uint64_t bytes_per_second = 0;
-    uint64_t burst_bytes = 0;
-    uint64_t frames_per_second = 0;
-    uint64_t burst_frames = 0;
+    RateLimit bytes;
+    RateLimit frames;
 
-    auto operator<=>(const TrafficLimit&) const = default;
+    bool operator==(const TrafficLimit&) const = default;
 };
 
 struct NetConfig {

@@ -32,15 +32,15 @@ std::string_view name_of(Drop reason) {
 
 TrafficStatistics TrafficCounters::get() const {
     TrafficStatistics result;
-    result.frames = frames_.get();
-    result.bytes = bytes_.get();
+    result.frames = frames_.value();
+    result.bytes = bytes_.value();
     for (size_t index = 0; index < static_cast<size_t>(Drop::kCount); ++index)
-        result.dropped[index] = dropped_[index].get();
+        result.dropped[index] = dropped_[index].value();
     return result;
 }
 
 NetStatistics NetCounters::get() const {
-    return {from_guest.get(), to_guest.get(), events_sent.get(), copy_calls.get()};
+    return {from_guest.get(), to_guest.get(), events_sent.value(), copy_calls.value()};
 }
 
 }  // namespace torii::backend::net

@@ -1,23 +1,12 @@
 #pragma once
 // Counters of an interface. One thread counts, any may read.
 
-#include <atomic>
 #include <cstdint>
 #include <string_view>
 
+#include "common/statistics.h"
+
 namespace torii::backend::net {
-
-class Counter {
-public:
-    // Of the counting thread only: no atomic addition is needed.
-    void add(uint64_t count = 1) {
-        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-    }
-    uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
-private:
-    std::atomic<uint64_t> value_{0};
-};
 
 // Why frames were dropped.
 enum class Drop : uint8_t {
@@ -58,7 +47,7 @@ struct NetStatistics {
 class TrafficCounters {
 public:
     void passed(size_t bytes) {
-        frames_.add();
+        frames_.add(1);
         bytes_.add(bytes);
     }
     void dropped(Drop reason, uint64_t count = 1) { dropped_[static_cast<size_t>(reason)].add(count); }

@@ -7,6 +7,7 @@
 
 #include "net/frame.h"
 #include "net/net_config.h"
+#include "net/offload.h"
 
 namespace torii::backend::net {
 
@@ -23,16 +24,12 @@ public:
     virtual void link_changed(bool up) = 0;
 };
 
-class Port {
+class FramePort {
 public:
-    virtual ~Port() = default;
+    virtual ~FramePort() = default;
 
-    // What is left to whoever is behind the port. Frames with anything else are finished before (offload.h).
-    struct Offers {
-        bool partial_checksum = false;
-        bool segmentation = false;
-    };
-    virtual Offers offers() const = 0;
+    // Frames are made so before they are sent.
+    virtual Takes takes() const = 0;
 
     // False: frames are better left in the guest's ring until port_ready().
     virtual bool ready() const = 0;

@@ -32,6 +32,7 @@ public:
         ring.request_consumed_ = published;
         ring.response_produced_ = published;
         ring.response_published_ = published;
+        ring.produced_seen_ = published;
         ring.uncertain_end_ = ring.announced();
         ring.forget_certain();
         return ring;
@@ -39,12 +40,12 @@ public:
 
     uint32_t capacity() const { return layout_.count(); }
 
-    // Requests that can be taken now.
+    // Requests that can be taken now: so many calls of take() give one, whatever the peer does meanwhile.
     uint32_t available() { return has_request() ? produced_seen_ - request_consumed_ : 0; }
 
     // The next request, copied out; nothing when there is none or the peer broke the ring.
     std::optional<Request> take() {
-        if (!has_request()) return std::nullopt;
+        if (broken_ || (request_consumed_ == produced_seen_ && !has_request())) return std::nullopt;
         Request request;
         copy_once(&request, layout_.entry(request_consumed_), sizeof(request));
         ++request_consumed_;
@@ -86,12 +87,12 @@ public:
         return response_produced_ - load_relaxed(header.rsp_event) < response_produced_ - before;
     }
 
-    // Asks for an event at the next request. True when one is already there: go on taking.
-    bool enable_events() {
-        if (has_request()) return true;
-        store_own_index(layout_.header().req_event, request_consumed_ + 1);
+    // Asks for an event when `wanted` requests can be taken. True when they are there already: go on taking.
+    bool enable_events(uint32_t wanted = 1) {
+        if (available() >= wanted) return true;
+        store_own_index(layout_.header().req_event, request_consumed_ + wanted);
         full_barrier();
-        return has_request();
+        return available() >= wanted;
     }
 
     // Requests taken and not yet answered.
@@ -107,8 +108,9 @@ private:
         if (produced - response_produced_ > capacity()) broken_ = true;
         // An index that goes back would make requests of what was taken already.
         if (produced - request_consumed_ > capacity()) broken_ = true;
+        if (broken_) return false;
         produced_seen_ = produced;
-        return !broken_ && produced != request_consumed_;
+        return produced != request_consumed_;
     }
 
     // The front end can write where the note lies too: it harms itself only.
