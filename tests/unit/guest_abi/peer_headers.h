@@ -15,6 +15,7 @@
 #include <torii/abi/features.h>
 #include <torii/abi/grant_table.h>
 #include <torii/abi/hypercall_numbers.h>
+#include <torii/abi/io/blkif.h>
 #include <torii/abi/io/console.h>
 #include <torii/abi/io/netif.h>
 #include <torii/abi/io/ring.h>
@@ -47,6 +48,7 @@
 #include <xen/event_channel.h>
 #include <xen/features.h>
 #include <xen/grant_table.h>
+#include <xen/io/blkif.h>
 #include <xen/io/console.h>
 #include <xen/io/netif.h>
 #include <xen/io/ring.h>

@@ -38,10 +38,29 @@ public:
         return ring;
     }
 
+    // Goes on where the caller knows that another back end stood: it had taken the requests before `consumed`
+    // and published the responses before `produced`.
+    static BackRing resume(void* memory, size_t bytes, uint32_t consumed, uint32_t produced) {
+        BackRing ring(memory, bytes);
+        ring.request_consumed_ = consumed;
+        ring.produced_seen_ = consumed;
+        ring.response_produced_ = produced;
+        ring.response_published_ = produced;
+        ring.uncertain_end_ = produced;
+        return ring;
+    }
+
     uint32_t capacity() const { return layout_.count(); }
 
     // Requests that can be taken now: so many calls of take() give one, whatever the peer does meanwhile.
     uint32_t available() { return has_request() ? produced_seen_ - request_consumed_ : 0; }
+
+    // Running indices: requests taken, responses put, responses published.
+    uint32_t consumed() const { return request_consumed_; }
+    uint32_t produced() const { return response_produced_; }
+    uint32_t published() const { return response_published_; }
+    // What the ring says; the peer can write there.
+    uint32_t published_in_ring() const { return load_peer_index(layout_.header().rsp_prod); }
 
     // The next request, copied out; nothing when there is none or the peer broke the ring.
     std::optional<Request> take() {
