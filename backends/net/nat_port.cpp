@@ -20,6 +20,7 @@ constexpr size_t kBurst = 32;  // messages in one system call
 constexpr size_t kTurnBursts = 8;
 constexpr auto kRetry = 100ms;
 constexpr unsigned kAttemptsBeforeAsking = 50;  // after the first: every five seconds
+constexpr unsigned kAttemptsBeforeDown = 20;
 constexpr int kSocketBuffer = 4 << 20;
 
 FileDescriptor connect_to(const std::string& path) {
@@ -63,6 +64,7 @@ void NatPort::connect() {
 
 void NatPort::lose(bool at_once) {
     const bool was_up = std::exchange(connected_, false);
+    const bool given_up = attempts_ == kAttemptsBeforeDown;
     socket_.reset();
     readable_.stop();
     writable_.stop();
@@ -71,9 +73,9 @@ void NatPort::lose(bool at_once) {
         request.done("The NAT helper of this interface ended before it answered. Try again.");
     if (attempts_++ % kAttemptsBeforeAsking == 0) wanted_();
     retry_.after(at_once ? 0ns : kRetry, [this] { connect(); });
-    if (!was_up) return;
-    user_.link_changed(false);
-    user_.port_ready();
+    // A helper that is just starting, or found again by a new daemon, is no cable pulled out.
+    if (was_up || given_up) user_.link_changed(false);
+    if (was_up) user_.port_ready();
 }
 
 void NatPort::wait_readable() {

@@ -14,8 +14,6 @@
 //                           <-     ForwardDone
 //   End                     ->            the helper ends
 
-#include <torii/failure.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/fail_point.h"
 #include "common/ids.h"
 #include "common/rate_limit.h"
 #include "net/addresses.h"
@@ -79,6 +80,7 @@ struct NetConfig {
     TrafficLimit to_guest;
     uint32_t max_queues = 4;  // at most kMaxQueues
     bool link_up = true;
+    FailPointHook fail_point;  // for tests; called on the device thread
 };
 inline constexpr uint32_t kMaxQueues = 8;
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -74,35 +75,35 @@ void add_to_bridge(const BridgeAttachment& attachment, uint16_t mtu) {
 
 }  // namespace
 
-virtio_net_hdr header_for_tap(const FrameInfo& info) {
-    virtio_net_hdr header{};
+TapHeader header_for_tap(const FrameInfo& info) {
+    TapHeader header{};
     if (info.checksum == Checksum::kPartial) {
-        header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        header.csum_start = info.checksum_start;
-        header.csum_offset = info.checksum_offset;
+        header.flags = TapHeader::kNeedsChecksum;
+        header.checksum_start = info.checksum_start;
+        header.checksum_offset = info.checksum_offset;
     }
     if (info.gso != Gso::kNone) {
-        header.gso_type = info.gso == Gso::kTcpV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+        header.gso_type = info.gso == Gso::kTcpV6 ? TapHeader::kTcpV6 : TapHeader::kTcpV4;
         header.gso_size = info.gso_size;
-        header.hdr_len = info.header_length;
+        header.header_length = info.header_length;
     }
     return header;
 }
 
-bool info_from_tap(const virtio_net_hdr& header, Frame& frame) {
+bool info_from_tap(const TapHeader& header, Frame& frame) {
     FrameInfo& info = frame.info;
-    if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0) {
+    if ((header.flags & TapHeader::kNeedsChecksum) != 0) {
         info.checksum = Checksum::kPartial;
-        info.checksum_start = header.csum_start;
-        info.checksum_offset = header.csum_offset;
-    } else if ((header.flags & VIRTIO_NET_HDR_F_DATA_VALID) != 0) {
+        info.checksum_start = header.checksum_start;
+        info.checksum_offset = header.checksum_offset;
+    } else if ((header.flags & TapHeader::kDataValid) != 0) {
         info.checksum = Checksum::kVerified;
     }
-    const uint8_t type = header.gso_type & static_cast<uint8_t>(~VIRTIO_NET_HDR_GSO_ECN);
-    if (type == VIRTIO_NET_HDR_GSO_TCPV4) info.gso = Gso::kTcpV4;
-    if (type == VIRTIO_NET_HDR_GSO_TCPV6) info.gso = Gso::kTcpV6;
-    info.gso_size = info.gso == Gso::kNone ? uint16_t{0} : uint16_t{header.gso_size};
-    if (type != VIRTIO_NET_HDR_GSO_NONE && info.gso == Gso::kNone) return false;
+    const uint8_t type = header.gso_type & static_cast<uint8_t>(~TapHeader::kEcn);
+    if (type == TapHeader::kTcpV4) info.gso = Gso::kTcpV4;
+    if (type == TapHeader::kTcpV6) info.gso = Gso::kTcpV6;
+    info.gso_size = info.gso == Gso::kNone ? uint16_t{0} : header.gso_size;
+    if (type != TapHeader::kNoSegments && info.gso == Gso::kNone) return false;
     return check_offsets(frame);
 }
 
@@ -118,7 +119,7 @@ TapPort::TapPort(IoLoop& loop, const BridgeAttachment& attachment, uint16_t mtu,
 }
 
 bool TapPort::send(FramePtr frame) {
-    virtio_net_hdr header = header_for_tap(frame->info);
+    TapHeader header = header_for_tap(frame->info);
     iovec parts[2] = {{&header, sizeof(header)}, {frame->data(), frame->size()}};
     // Never waits: the interface's own queue drops.
     return ::writev(tap_->get(), parts, 2) >= 0;
@@ -138,7 +139,7 @@ void TapPort::readable() {
 bool TapPort::read_frame() {
     // One buffer for all: a frame takes its own once its length is known.
     thread_local std::vector<uint8_t> buffer(kMaxFrame);
-    virtio_net_hdr header{};
+    TapHeader header{};
     iovec parts[2] = {{&header, sizeof(header)}, {buffer.data(), buffer.size()}};
     const ssize_t count = ::readv(tap_->get(), parts, 2);
     if (count < static_cast<ssize_t>(sizeof(header) + kEthernetHeader)) return count >= 0;

@@ -3,8 +3,6 @@
 // the port and goes with it; it takes and gives checksums and segments as the guest does, so that a large
 // frame crosses both whole.
 
-#include <linux/virtio_net.h>
-
 #include <memory>
 
 #include "common/io_loop.h"
@@ -12,6 +10,29 @@
 #include "net/waiter.h"
 
 namespace torii::backend::net {
+
+// What stands before each frame of a tap device: struct virtio_net_hdr (virtio 1.1, 5.1.6; the kernel's
+// header of it is not C++).
+struct TapHeader {
+    static constexpr uint8_t kNeedsChecksum = 1;
+    static constexpr uint8_t kDataValid = 2;
+    static constexpr uint8_t kNoSegments = 0;
+    static constexpr uint8_t kTcpV4 = 1;
+    static constexpr uint8_t kTcpV6 = 4;
+    static constexpr uint8_t kEcn = 0x80;
+
+    uint8_t flags;
+    uint8_t gso_type;
+    uint16_t header_length;
+    uint16_t gso_size;
+    uint16_t checksum_start;
+    uint16_t checksum_offset;
+};
+static_assert(sizeof(TapHeader) == 10);
+
+TapHeader header_for_tap(const FrameInfo& info);
+// False when the frame cannot be what the header says.
+bool info_from_tap(const TapHeader& header, Frame& frame);
 
 class TapPort final : public FramePort {
 public:
@@ -32,10 +53,5 @@ private:
     std::shared_ptr<FileDescriptor> tap_;
     Waiter readable_;
 };
-
-// What stands before each frame of a tap device, and what it means for the frame. Exposed for tests.
-virtio_net_hdr header_for_tap(const FrameInfo& info);
-// False when the frame cannot be what the header says.
-bool info_from_tap(const virtio_net_hdr& header, Frame& frame);
 
 }  // namespace torii::backend::net
