@@ -25,7 +25,8 @@ bool ControlRing::serve() {
             const auto request = ring_.take();
             if (!request) break;
             --left;
-            abi::NetControlResponse response{.id = request->id, .type = request->type, .status = 0, .data = 0};
+            abi::NetControlResponse response{
+                .id = request->id, .type = request->type, .status = 0, .data = 0};
             const Status status = lost ? Status::kNotSupported : carry_out(*request, response.data);
             response.status = static_cast<uint32_t>(status);
             // One at a time, so that at most one slot is in doubt when the process is killed.

@@ -17,8 +17,8 @@ namespace torii::backend::net {
 class ControlRing {
 public:
     // `changed` is called after requests that changed `settings`.
-    ControlRing(GuestMemory& memory, std::unique_ptr<GrantMapping> page, uint32_t queues, HashSettings& settings,
-                std::function<void()> changed);
+    ControlRing(GuestMemory& memory, std::unique_ptr<GrantMapping> page, uint32_t queues,
+                HashSettings& settings, std::function<void()> changed);
 
     void set_port(BoundPort port) { port_ = std::move(port); }
     // What the ring holds; at most a ring full. False: the guest broke the ring.

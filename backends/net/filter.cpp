@@ -51,7 +51,8 @@ bool Filter::passes(std::span<const uint8_t> frame) const {
 bool Filter::arp_passes(std::span<const uint8_t> frame, const Headers& headers) const {
     if (frame.size() < headers.network + kArpLength) return false;
     const uint8_t* const arp = frame.data() + headers.network;
-    const bool of_ethernet = read_be16(arp) == 1 && read_be16(arp + 2) == kEtherIpv4 && arp[4] == 6 && arp[5] == 4;
+    const bool of_ethernet =
+        read_be16(arp) == 1 && read_be16(arp + 2) == kEtherIpv4 && arp[4] == 6 && arp[5] == 4;
     if (!of_ethernet) return false;
     if (config_.own_mac_only && read_address<MacAddress>(arp + 8) != mac_) return false;
     if (!config_.addresses()) return true;

@@ -25,7 +25,8 @@ FlowBytes flow_of(std::span<const uint8_t> frame) {
     if (headers.ip_version == 0) return flow;
     flow.version_6 = headers.ip_version == 6;
     flow.addresses = flow.version_6 ? 32 : 8;
-    std::memcpy(flow.bytes.data(), frame.data() + headers.network + (flow.version_6 ? 8 : 12), flow.addresses);
+    std::memcpy(flow.bytes.data(), frame.data() + headers.network + (flow.version_6 ? 8 : 12),
+                flow.addresses);
     flow.tcp = headers.tcp_header_present() && !headers.fragment && headers.transport + 4 <= headers.end;
     if (flow.tcp) std::memcpy(flow.bytes.data() + flow.addresses, frame.data() + headers.transport, 4);
     return flow;

@@ -15,13 +15,13 @@
 
 namespace torii::backend::net {
 
-inline constexpr uint32_t kMaxHashKey = 40;      // enough for the longest input: 36 bytes and 4
+inline constexpr uint32_t kMaxHashKey = 40;  // enough for the longest input: 36 bytes and 4
 inline constexpr uint32_t kMaxHashMapping = 128;
 inline constexpr uint32_t kAllHashTypes =
     abi::kNetHashIpv4 | abi::kNetHashIpv4Tcp | abi::kNetHashIpv6 | abi::kNetHashIpv6Tcp;
 
-// Bits of `input`, first one first, each choose 32 bits of the key from that place on. A key that is too short
-// goes on with zeros.
+// Bits of `input`, first one first, each choose 32 bits of the key from that place on. A key that is too
+// short goes on with zeros.
 uint32_t toeplitz_hash(std::span<const uint8_t> key, std::span<const uint8_t> input);
 
 // What the guest set. A value: it is kept in the store for a successor.

@@ -108,7 +108,8 @@ bool NatPort::receive_burst() {
             lose(true);
             return false;
         }
-        take_message({buffers_.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
+        take_message(
+            {buffers_.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
         if (socket_ != socket) return false;
     }
     if (count <= 0) lose(true);
@@ -153,9 +154,12 @@ void NatPort::greet(const NatHello& hello) {
     if (hello.configured == 0) {
         const NatSettings settings{.mtu = mtu_, .host_loopback = attachment_.host_loopback ? 1u : 0u};
         send_control(nat_message(NatMessage::kConfigure, 0, settings));
-        // A port that is taken is reported by the helper, in its log; the interface works without.
-        for (const PortForward& forward : attachment_.forwards)
-            request_forward(forward, true, [](const std::string&) {});
+    }
+    // The helper passes over those that it has. The interface works without one whose port is taken.
+    for (const PortForward& forward : attachment_.forwards) {
+        request_forward(forward, true, [this](const std::string& problem) {
+            if (!problem.empty()) user_.trouble(problem);
+        });
     }
     user_.link_changed(true);
     user_.port_ready();
@@ -202,7 +206,8 @@ void NatPort::wait_writable() {
 
 void NatPort::change_forward(const PortForward& forward, bool add,
                              std::function<void(const std::string&)> done) {
-    if (!connected_) return done("The NAT helper of this interface is not running yet. Try again in a moment.");
+    if (!connected_)
+        return done("The NAT helper of this interface is not running yet. Try again in a moment.");
     request_forward(forward, add, std::move(done));
 }
 

@@ -6,9 +6,8 @@
 //   daemon                         helper
 //   Hello{version}          ->
 //                           <-     Hello{version, configured}
-//   Configure{settings}     ->            once, by the first daemon; later ones are ignored, connections go on
-//   Frame                   <->    Frame
-//   AddForward{forward}     ->
+//   Configure{settings}     ->            once, by the first daemon; later ones are ignored, connections go
+//   on Frame                   <->    Frame AddForward{forward}     ->
 //                           <-     ForwardDone{sequence, error text}
 //   RemoveForward{forward}  ->
 //                           <-     ForwardDone
@@ -72,7 +71,8 @@ struct NatForward {
         return wire;
     }
     PortForward forward() const {
-        return {udp != 0, read_address<Ipv4Address>(host), host_port, read_address<Ipv4Address>(guest), guest_port};
+        return {udp != 0, read_address<Ipv4Address>(host), host_port, read_address<Ipv4Address>(guest),
+                guest_port};
     }
 };
 

@@ -9,9 +9,10 @@ namespace torii::backend::net {
 namespace {
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {
-    throw Failure(ErrorCode::kInvalidArgument,
-                  "The port forward \"" + std::string(text) + "\" " + why +
-                      ". Write PROTOCOL:[HOST-ADDRESS:]HOST-PORT:[GUEST-ADDRESS:]GUEST-PORT, for example tcp:2222:22.");
+    throw Failure(
+        ErrorCode::kInvalidArgument,
+        "The port forward \"" + std::string(text) + "\" " + why +
+            ". Write PROTOCOL:[HOST-ADDRESS:]HOST-PORT:[GUEST-ADDRESS:]GUEST-PORT, for example tcp:2222:22.");
 }
 
 std::vector<std::string_view> split(std::string_view text) {

@@ -1,83 +1,76 @@
 #pragma once
-// A network interface of a guest: what the daemon makes, one for each `vif`.
+// One network interface of one guest, seen from the daemon: xenstore, features, attaching and detaching. Its
+// rings and its attachment are served on the device's thread (net_interface.h); this object lives on the
+// daemon's loop, and the two exchange messages only. Devices may share that thread or have one each.
 //
-// Threads: everything here is called on the daemon's own loop (the control side), and so are all callbacks.
-// The rings, the grants and the attachment belong to the thread of `Services::loop`; both sides talk by
-// messages only. Devices may share that thread or have one each: nothing here relies on which.
+// An interface that an earlier daemon served is taken over by itself: both ends are connected in the store.
+// Destroying this object leaves the guest, the store and the NAT helper as they are, for the next daemon;
+// close() detaches.
 
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "common/device_store.h"
-#include "common/event_channels.h"
-#include "common/guest_memory.h"
-#include "common/io_loop.h"
+#include "common/device_thread.h"
 #include "net/net_config.h"
 #include "net/net_statistics.h"
 
 namespace torii::backend::net {
 
-// What an interface lives on. All of it outlives the interface.
-struct Services {
-    DeviceStore& store;       // control side
-    IoLoop& loop;             // the device thread
-    EventChannels& channels;  // of the device thread: handlers are called there
-    // Called on the device thread; what it makes is used and destroyed there.
-    std::function<std::unique_ptr<GuestMemory>(DomId)> guest_memory;
-    // Runs an action on the daemon's own loop, soon. From any thread.
-    std::function<void(std::function<void()>)> post_control;
-};
-
 enum class NetState {
-    kWaiting,    // for the guest's driver
-    kConnected,  // frames flow
-    kClosed,     // by the guest's driver or by close(); may connect again in the first case
-    kBroken,     // the guest broke the protocol or something of the host failed; `why` says what
+    kOpening,    // the attachment; after a takeover also the rings
+    kWaiting,    // for the frontend
+    kConnected,  //
+    kClosing,    //
+    kClosed,     // by the frontend, which may come back; or for good, after Events::closed
 };
 
-struct NetCallbacks {
-    // `why` is a sentence for the log, empty when nothing is wrong.
-    std::function<void(NetState, const std::string& why)> state_changed;
-    // The NAT helper does not answer at its socket, or has ended: (re)start it. Called again every few
-    // seconds while that is so.
-    std::function<void()> nat_helper_wanted;
-    // After close(): all is unmapped, unbound, and may be destroyed.
-    std::function<void()> closed;
-};
-
-class NetDevice;
-
-class NetBackend {
+class NetDevice {
 public:
-    // Writes the backend's nodes and goes on from the state that the store shows: a frontend that is
-    // connected already (to a daemon that was killed) is taken over without its noticing. The nodes
-    // "frontend", "frontend-id", "handle", "mac" and "online" of the backend's directory, and the frontend's
-    // own, are the daemon's to write, before. Throws Failure (kInvalidArgument) for a config that cannot be.
-    NetBackend(const Services& services, const NetConfig& config, NetCallbacks callbacks);
-    // Without close() before: as close(true), only that nobody is told.
-    ~NetBackend();
-    NetBackend(const NetBackend&) = delete;
-    NetBackend& operator=(const NetBackend&) = delete;
+    // Called on the daemon's loop, never from inside a call to the device.
+    struct Events {
+        std::function<void(NetState)> state_changed;
+        // The device is gone: after close(), or because its attachment could not be made (a sentence).
+        std::function<void(const std::string& problem)> closed;
+        // The guest broke the protocol, or a port forward could not be made: a sentence for the log.
+        std::function<void(const std::string& sentence)> trouble;
+        // No NAT helper answers at the attachment's socket: start it. Again every five seconds while that is
+        // so; not needed where the socket starts the helper by itself.
+        std::function<void()> nat_helper_wanted;
+    };
 
+    // `post` runs an action on the daemon's loop, from any thread. Starts at once. The store and the thread
+    // must outlive the device. The nodes of the toolstack in both directories (frontend, backend,
+    // frontend-id, handle, mac, mtu, online, ...) are the caller's, before. Throws Failure (kInvalidArgument)
+    // for a bad configuration.
+    NetDevice(NetConfig config, std::shared_ptr<DeviceThread> thread, DeviceStore& store,
+              std::function<void(std::function<void()>)> post, Events events);
+    ~NetDevice();
+    NetDevice(const NetDevice&) = delete;
+    NetDevice& operator=(const NetDevice&) = delete;
+
+    NetState state() const;
     // From any thread.
     NetStatistics statistics() const;
 
-    // Takes the interface away: asks the guest's driver to close and waits for it; at once with `force`, or
-    // when called again with it. Ends with callback `closed`. The NAT helper is told to end too.
-    void close(bool force);
-
+    // The cable: the guest sees it where its driver looks (node "carrier"); frames do not pass while it is
+    // out.
     void set_link(bool up);
     void set_limits(const TrafficLimit& from_guest, const TrafficLimit& to_guest);
-    // Of a NAT attachment. `done` gets an empty sentence, or why not. Both throw Failure (kOperationInvalid)
-    // for another attachment.
-    void add_forward(const PortForward& forward, std::function<void(const std::string& error)> done);
-    void remove_forward(const PortForward& forward, std::function<void(const std::string& error)> done);
+    // `done` gets an empty sentence, or why not: also for another attachment than NAT.
+    using Done = std::function<void(const std::string& problem)>;
+    void add_forward(const PortForward& forward, Done done);
+    void remove_forward(const PortForward& forward, Done done);
 
-    NetState state() const;
+    // Detaches. Asks the guest to let go and waits for it, for as long as it takes; with `force` it is not
+    // asked. A second call with `force` hastens the first. The NAT helper is told to end. Events::closed
+    // follows; the nodes in the store stay for the caller to remove.
+    void close(bool force);
 
 private:
-    std::shared_ptr<NetDevice> device_;
+    class Implementation;
+    std::shared_ptr<Implementation> implementation_;
 };
 
 }  // namespace torii::backend::net

@@ -41,6 +41,7 @@ NetInterface::NetInterface(std::shared_ptr<DeviceThread> thread, const NetConfig
       fail_point_(config.fail_point),
       link_up_(config.link_up),
       limit_over_(thread_->loop()),
+      settings_due_(thread_->loop()),
       self_(std::make_shared<NetInterface*>(this)) {
     set_limits(config.from_guest, config.to_guest);
     port_ = make_port(config);
@@ -57,7 +58,8 @@ std::unique_ptr<FramePort> NetInterface::make_port(const NetConfig& config) {
         Overloaded{
             [](const NoAttachment&) -> std::unique_ptr<FramePort> { return std::make_unique<NoPort>(); },
             [&](const NatAttachment& nat) -> std::unique_ptr<FramePort> {
-                return std::make_unique<NatPort>(thread_->loop(), nat, config.mtu, user, events_.nat_helper_wanted);
+                return std::make_unique<NatPort>(thread_->loop(), nat, config.mtu, user,
+                                                 events_.nat_helper_wanted);
             },
             [&](const BridgeAttachment& bridge) -> std::unique_ptr<FramePort> {
                 return std::make_unique<TapPort>(thread_->loop(), bridge, config.mtu, user);
@@ -75,10 +77,11 @@ void NetInterface::connect(const Connection& connection) {
     broken_ = false;
     features_ = connection.features;
     const bool segments = features_.scatter_gather;
-    guest_takes_ = {.partial_checksum_v4 = features_.partial_checksum_v4,
-                    .partial_checksum_v6 = features_.partial_checksum_v6,
-                    .segmentation_v4 = segments && features_.segmentation_v4 && features_.partial_checksum_v4,
-                    .segmentation_v6 = segments && features_.segmentation_v6 && features_.partial_checksum_v6};
+    guest_takes_ = {
+        .partial_checksum_v4 = features_.partial_checksum_v4,
+        .partial_checksum_v6 = features_.partial_checksum_v6,
+        .segmentation_v4 = segments && features_.segmentation_v4 && features_.partial_checksum_v4,
+        .segmentation_v6 = segments && features_.segmentation_v6 && features_.partial_checksum_v6};
     multicast_control_ = connection.multicast_control;
     hash_ = connection.hash;
     groups_ = connection.groups;
@@ -97,12 +100,12 @@ void NetInterface::connect(const Connection& connection) {
         }
         if (connection.control_ring) {
             const auto count = static_cast<uint32_t>(queues_.size());
-            control_ = std::make_unique<ControlRing>(*memory_, memory_->map({&*connection.control_ring, 1}, true),
-                                                     count, hash_,
-                                                     [this] { events_.settings_changed(hash_, groups_); });
+            control_ =
+                std::make_unique<ControlRing>(*memory_, memory_->map({&*connection.control_ring, 1}, true),
+                                              count, hash_, [this] { settings_changed(); });
             EventChannels& channels = thread_->event_channels();
-            control_->set_port(
-                {channels, channels.bind_interdomain(domid_, connection.control_port, [this] { serve_control(); })});
+            control_->set_port({channels, channels.bind_interdomain(domid_, connection.control_port,
+                                                                    [this] { serve_control(); })});
         }
     } catch (...) {
         disconnect();
@@ -135,6 +138,7 @@ void NetInterface::disconnect() {
     queues_.clear();
     memory_.reset();
     limit_over_.stop();
+    settings_due_.stop();
 }
 
 void NetInterface::set_link(bool up) {
@@ -175,7 +179,8 @@ void NetInterface::wake_up(size_t queue) {
     turn_due_[queue] = true;
     thread_->loop().post([self = self_, queue] {
         NetInterface* const interface = *self;
-        if (interface == nullptr || queue >= interface->queues_.size() || !interface->turn_due_[queue]) return;
+        if (interface == nullptr || queue >= interface->queues_.size() || !interface->turn_due_[queue])
+            return;
         interface->turn_due_[queue] = false;
         interface->serve_transmit(queue);
     });
@@ -195,6 +200,12 @@ void NetInterface::queue_broken(const char* problem) {
     broken_ = true;
     events_.broken(problem);
     call_later(&NetInterface::disconnect);
+}
+
+// A guest may change them without end: the store hears of it at most ten times a second.
+void NetInterface::settings_changed() {
+    if (settings_due_.waiting()) return;
+    settings_due_.after(std::chrono::milliseconds(100), [this] { events_.settings_changed(hash_, groups_); });
 }
 
 // --- from the guest
@@ -235,9 +246,10 @@ bool NetInterface::prepare(Frame& frame) {
 }
 
 bool NetInterface::change_multicast(const MacAddress& group, bool add) {
-    if (add && (!group.multicast() || (groups_.size() >= kMostGroups && !groups_.contains(group)))) return false;
+    if (add && (!group.multicast() || (groups_.size() >= kMostGroups && !groups_.contains(group))))
+        return false;
     const bool changed = add ? groups_.insert(group).second : groups_.erase(group) != 0;
-    if (changed) events_.settings_changed(hash_, groups_);
+    if (changed) settings_changed();
     return true;
 }
 
@@ -257,8 +269,7 @@ void NetInterface::receive(FramePtr frame) {
     if (to_guest_.wait(thread_->loop().now()).count() != 0) return counters.dropped(Drop::kBacklog);
     to_guest_.take(frame->size());
     const FlowHash hash = hash_flow(hash_, frame->bytes());
-    const uint32_t queue =
-        choose_queue(hash_, hash, frame->bytes(), static_cast<uint32_t>(queues_.size()));
+    const uint32_t queue = choose_queue(hash_, hash, frame->bytes(), static_cast<uint32_t>(queues_.size()));
     const size_t size = frame->size();
     shaped_.clear();
     shape(std::move(frame), guest_takes_, shaped_);

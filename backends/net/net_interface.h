@@ -42,14 +42,15 @@ public:
     struct Events {
         std::function<void(const std::string& problem)> broken;  // by the guest: nothing more comes of it
         std::function<void(bool up)> link_changed;
+        std::function<void(const std::string& sentence)> trouble;
         std::function<void()> nat_helper_wanted;
         // The guest's settings, for the store.
         std::function<void(const HashSettings&, const std::set<MacAddress>&)> settings_changed;
     };
 
     // Makes the port. Throws Failure.
-    NetInterface(std::shared_ptr<DeviceThread> thread, const NetConfig& config, std::shared_ptr<NetCounters> counters,
-                 Events events);
+    NetInterface(std::shared_ptr<DeviceThread> thread, const NetConfig& config,
+                 std::shared_ptr<NetCounters> counters, Events events);
     ~NetInterface() override;
 
     // Maps rings, binds ports, and goes on where an earlier process stopped. Throws Failure, and is then as
@@ -84,6 +85,7 @@ private:
     void burst_ended() override;
     void port_ready() override { resume(); }
     void link_changed(bool up) override;
+    void trouble(const std::string& sentence) override { events_.trouble(sentence); }
 
     // QueueOwner
     bool may_transmit() override;
@@ -100,6 +102,7 @@ private:
     void wake_up(size_t queue);
     void resume();
     void call_later(void (NetInterface::*what)());
+    void settings_changed();
 
     std::shared_ptr<DeviceThread> thread_;
     const DomId domid_;
@@ -127,6 +130,7 @@ private:
     std::vector<FramePtr> shaped_;
     std::vector<bool> touched_;  // by queue: has frames of this burst
     Waiter limit_over_;
+    Waiter settings_due_;
     // What was posted to the loop and comes when the interface is gone finds this empty.
     std::shared_ptr<NetInterface*> self_;
 };

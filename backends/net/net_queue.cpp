@@ -168,7 +168,7 @@ abi::NetResponse NetQueue::finish_job(Job& job) {
         return abi::NetResponse::kError;
     }
     FrameInfo& info = job.frame->info;
-    info.checksum = packet.checksum_blank    ? Checksum::kPartial
+    info.checksum = packet.checksum_blank   ? Checksum::kPartial
                     : packet.data_validated ? Checksum::kVerified
                                             : Checksum::kUnknown;
     info.gso = packet.gso;
@@ -342,7 +342,8 @@ void NetQueue::lose_uncertain_receive() {
     rx_.announce(static_cast<uint32_t>(ids.size()));
     // The buffers go back; the front end goes by the slot.
     for (const uint16_t id : ids) {
-        rx_.put({.id = id, .offset = 0, .flags = 0, .status = static_cast<int16_t>(abi::NetResponse::kError)});
+        rx_.put(
+            {.id = id, .offset = 0, .flags = 0, .status = static_cast<int16_t>(abi::NetResponse::kError)});
         owner_.step("net.rx.losing");
     }
     owner_.counters().to_guest.dropped(Drop::kRestart);

@@ -27,12 +27,12 @@ namespace torii::backend::net {
 
 // What the guest's driver said it takes.
 struct QueueFeatures {
-    bool scatter_gather = false;     // frames of several slots
-    bool segmentation_v4 = false;    // needs scatter_gather
+    bool scatter_gather = false;   // frames of several slots
+    bool segmentation_v4 = false;  // needs scatter_gather
     bool segmentation_v6 = false;
     bool partial_checksum_v4 = true;
     bool partial_checksum_v6 = false;
-    bool receive_notify = false;     // signals when it offers buffers
+    bool receive_notify = false;  // signals when it offers buffers
 };
 
 // What the queues of an interface share.
@@ -64,8 +64,8 @@ public:
 
     // The ports to signal; the same one twice where the guest has one for both.
     void set_ports(BoundPort transmit, BoundPort receive);
-    // Once after set_ports(): answers what a killed predecessor left in doubt, and signals, whatever the rings
-    // say, since signals may have been lost.
+    // Once after set_ports(): answers what a killed predecessor left in doubt, and signals, whatever the
+    // rings say, since signals may have been lost.
     void take_over();
 
     // Takes packets up to the budget of one turn. True when there are more: call again, after others had

@@ -74,7 +74,8 @@ private:
         if (gso.type == abi::NetGsoType::kTcpV4) packet_.gso = Gso::kTcpV4;
         if (gso.type == abi::NetGsoType::kTcpV6) packet_.gso = Gso::kTcpV6;
         packet_.gso_size = gso.size;
-        if (packet_.gso == Gso::kNone && gso.type != abi::NetGsoType::kNone) bad_ = "segments of an unknown protocol";
+        if (packet_.gso == Gso::kNone && gso.type != abi::NetGsoType::kNone)
+            bad_ = "segments of an unknown protocol";
         if (packet_.gso != Gso::kNone && gso.size == 0) bad_ = "segments of no length";
     }
 

@@ -68,8 +68,8 @@ protected:
 // phrase for the log.
 TxOutcome parse_tx_packet(TxEntries& from, TxPacket& packet, const char*& problem);
 
-// The answer to an extra keeps the extra's first two bytes, its type and whether more follow: a successor of a
-// killed back end must be able to tell the entries of a packet apart whose answers were not published yet.
+// The answer to an extra keeps the extra's first two bytes, its type and whether more follow: a successor of
+// a killed back end must be able to tell the entries of a packet apart whose answers were not published yet.
 inline uint16_t id_of_extra(const abi::NetExtraInfo& extra) {
     return static_cast<uint16_t>(static_cast<uint8_t>(extra.type) | extra.flags << 8);
 }

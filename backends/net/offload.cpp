@@ -153,7 +153,8 @@ void shape(FramePtr frame, const Takes& takes, std::vector<FramePtr>& shaped) {
         find_headers(frame->bytes()).ip_version == 6) {
         checksum = takes.partial_checksum_v6;
     }
-    if ((info.gso == Gso::kTcpV4 && !takes.segmentation_v4) || (info.gso == Gso::kTcpV6 && !takes.segmentation_v6)) {
+    if ((info.gso == Gso::kTcpV4 && !takes.segmentation_v4) ||
+        (info.gso == Gso::kTcpV6 && !takes.segmentation_v6)) {
         for (FramePtr& piece : segment(*frame, !checksum))
             shaped.push_back(std::move(piece));
         return;

@@ -16,8 +16,8 @@ bool prepare_checksum(Frame& frame);
 // Fills a partial checksum in. The frame must have one.
 void complete_checksum(Frame& frame);
 
-// Holds a frame's GSO against its headers: a TCP packet over the right IP, whole, with its checksum left to do.
-// Fills `header_length` in, and takes the GSO away where one segment is enough. False when it cannot be.
+// Holds a frame's GSO against its headers: a TCP packet over the right IP, whole, with its checksum left to
+// do. Fills `header_length` in, and takes the GSO away where one segment is enough. False when it cannot be.
 bool prepare_gso(Frame& frame);
 
 // A frame from elsewhere (a tap device): whether all its offsets lie in it, and its GSO can be.
@@ -34,8 +34,8 @@ struct Takes {
 // take one large segment, but with its checksum filled in.)
 void shape(FramePtr frame, const Takes& takes, std::vector<FramePtr>& shaped);
 
-// Cuts a frame with GSO, that prepare_gso() has passed, into frames of at most gso_size payload bytes, in order.
-// Their checksums are partial, or filled in.
+// Cuts a frame with GSO, that prepare_gso() has passed, into frames of at most gso_size payload bytes, in
+// order. Their checksums are partial, or filled in.
 std::vector<FramePtr> segment(const Frame& frame, bool fill_checksums);
 
 }  // namespace torii::backend::net

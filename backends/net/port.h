@@ -22,6 +22,8 @@ public:
     // The port takes frames again after ready() was false.
     virtual void port_ready() = 0;
     virtual void link_changed(bool up) = 0;
+    // A sentence for the log.
+    virtual void trouble(const std::string& sentence) = 0;
 };
 
 class FramePort {

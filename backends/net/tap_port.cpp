@@ -20,10 +20,11 @@ namespace {
 
 constexpr size_t kTurnFrames = 64;
 
-[[noreturn]] void refuse(const BridgeAttachment& attachment, const std::string& what, const std::string& advice) {
-    throw Failure(ErrorCode::kSystem, "The interface could not be attached to the bridge \"" + attachment.bridge +
-                                          "\" as \"" + attachment.tap + "\": " + what + " (" +
-                                          std::strerror(errno) + "). " + advice);
+[[noreturn]] void refuse(const BridgeAttachment& attachment, const std::string& what,
+                         const std::string& advice) {
+    throw Failure(ErrorCode::kSystem, "The interface could not be attached to the bridge \"" +
+                                          attachment.bridge + "\" as \"" + attachment.tap + "\": " + what +
+                                          " (" + std::strerror(errno) + "). " + advice);
 }
 
 ifreq request_for(const std::string& name) {

@@ -20,8 +20,9 @@ constexpr rlim_t kFiles = 1024;
 
 void require(bool done, const std::string& what) {
     if (done) return;
-    throw Failure(ErrorCode::kSystem, "The NAT helper could not give up its privileges: " + what + " failed (" +
-                                          std::strerror(errno) + "). It does not run with them.");
+    throw Failure(ErrorCode::kSystem, "The NAT helper could not give up its privileges: " + what +
+                                          " failed (" + std::strerror(errno) +
+                                          "). It does not run with them.");
 }
 
 }  // namespace
@@ -38,12 +39,14 @@ void confine(const std::string& user) {
         const passwd* const entry = ::getpwnam(user.c_str());
         if (entry == nullptr) {
             throw Failure(ErrorCode::kInvalidArgument,
-                          "There is no user \"" + user + "\" for the NAT helper to become. Create it, or name another with --user.");
+                          "There is no user \"" + user +
+                              "\" for the NAT helper to become. Create it, or name another with --user.");
         }
         const uid_t uid = entry->pw_uid;
         const gid_t gid = entry->pw_gid;
         if (uid == 0)
-            throw Failure(ErrorCode::kInvalidArgument, "The NAT helper does not run as root: name another user with --user.");
+            throw Failure(ErrorCode::kInvalidArgument,
+                          "The NAT helper does not run as root: name another user with --user.");
         require(::setgroups(0, nullptr) == 0, "setgroups");
         require(::setresgid(gid, gid, gid) == 0, "setresgid");
         // All capabilities go with root's number.

@@ -2,15 +2,15 @@
 // that connections survive toriid, and that a guest who finds a hole in a TCP stack finds itself in a process
 // that has nothing.
 
-#include <systemd/sd-daemon.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <torii/failure.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -49,14 +49,16 @@ FileDescriptor listen_at(const std::string& path) {
 FileDescriptor listening_socket(const std::string& path) {
     if (!path.empty()) return listen_at(path);
     if (::sd_listen_fds(1) == 1) return FileDescriptor(SD_LISTEN_FDS_START);
-    throw Failure(ErrorCode::kInvalidArgument,
-                  "The NAT helper needs a place to listen: name it with --socket, or start it by its systemd socket.");
+    throw Failure(
+        ErrorCode::kInvalidArgument,
+        "The NAT helper needs a place to listen: name it with --socket, or start it by its systemd socket.");
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-    CLI::App app("The network of one guest's interface behind the host's own addresses, for toriid.", "torii-nat");
+    CLI::App app("The network of one guest's interface behind the host's own addresses, for toriid.",
+                 "torii-nat");
     std::string socket;
     std::string user = "nobody";
     app.add_option("--socket", socket, "Listen there (a Unix socket, made with access for its owner only)");

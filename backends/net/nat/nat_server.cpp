@@ -105,7 +105,8 @@ void NatServer::take_message(std::span<const uint8_t> message) {
             return;
         case NatMessage::kAddForward:
         case NatMessage::kRemoveForward:
-            if (const auto wire = nat_body<NatForward>(message)) change_forward(header.type, header.sequence, *wire);
+            if (const auto wire = nat_body<NatForward>(message))
+                change_forward(header.type, header.sequence, *wire);
             return;
         case NatMessage::kEnd:
             ended_ = true;
@@ -123,7 +124,8 @@ void NatServer::change_forward(NatMessage type, uint32_t sequence, const NatForw
     }
     if (!error.empty()) std::fprintf(stderr, "%s\n", error.c_str());
     error.resize(std::min(error.size(), kMostForwardError));
-    answer(NatMessage::kForwardDone, sequence, {reinterpret_cast<const uint8_t*>(error.data()), error.size()});
+    answer(NatMessage::kForwardDone, sequence,
+           {reinterpret_cast<const uint8_t*>(error.data()), error.size()});
 }
 
 void NatServer::answer(NatMessage type, uint32_t sequence, std::span<const uint8_t> body) {

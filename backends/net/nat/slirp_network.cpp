@@ -91,7 +91,8 @@ SlirpCb SlirpNetwork::callbacks() {
     return result;
 }
 
-SlirpNetwork::SlirpNetwork(const NatSettings& settings, std::function<void(std::span<const uint8_t>)> to_guest)
+SlirpNetwork::SlirpNetwork(const NatSettings& settings,
+                           std::function<void(std::span<const uint8_t>)> to_guest)
     : to_guest_(std::move(to_guest)) {
     SlirpConfig config{};
     config.version = 3;
@@ -163,8 +164,8 @@ void SlirpNetwork::dispatch(const std::vector<pollfd>& files, int result) {
 
 std::string SlirpNetwork::add_forward(const PortForward& forward) {
     if (std::find(forwards_.begin(), forwards_.end(), forward) != forwards_.end()) return {};
-    const int result = slirp_add_hostfwd(slirp_, forward.udp ? 1 : 0, to_in_addr(forward.host), forward.host_port,
-                                         to_in_addr(forward.guest), forward.guest_port);
+    const int result = slirp_add_hostfwd(slirp_, forward.udp ? 1 : 0, to_in_addr(forward.host),
+                                         forward.host_port, to_in_addr(forward.guest), forward.guest_port);
     if (result != 0) {
         const std::string why = std::strerror(errno);
         const bool privileged = errno == EACCES;
