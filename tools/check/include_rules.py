@@ -32,7 +32,10 @@ RULES = {
     "hypervisor/core/call": (*HYPERVISOR_PARTS, "hypervisor/core", "hypervisor/arch/x86/pv", "hypervisor/hypercall_table.h"),
     "hypervisor/arch/x86/pv": (*HYPERVISOR_PARTS, "hypervisor/core"),
     "frontends": ("guest-abi",),
-    "backends": ("guest-abi", "dom0/proto/torii/failure.h"),  # the one exception, a sentence with a code
+    # The one exception is a sentence with a code.
+    "backends/common": ("guest-abi", "dom0/proto/torii/failure.h"),
+    "backends/block": ("backends/common", "guest-abi", "dom0/proto/torii/failure.h"),
+    "backends/net": ("backends/common", "guest-abi", "dom0/proto/torii/failure.h"),
     "dom0": ("backends", "guest-abi", "proto"),
     "tools/cli": ("proto", "dom0/proto"),
     "tests": ("hypervisor", "guest-abi", "frontends", "backends", "dom0", "tools", "proto"),

@@ -1,0 +1,183 @@
+// The loop on real files, in a thread of its own.
+
+#include "common/uring_loop.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <thread>
+
+#include "common/uring_event_channels.h"
+#include "unit/backends/kit/temporary_file.h"
+
+namespace torii::backend::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Waiting final : Completion {
+    void done(int32_t result) override {
+        const std::lock_guard lock(mutex);
+        results.push_back(result);
+        changed.notify_all();
+    }
+    int32_t next() {
+        std::unique_lock lock(mutex);
+        if (!changed.wait_for(lock, 20s, [this] { return results.size() > seen; })) return -ETIMEDOUT;
+        return results[seen++];
+    }
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<int32_t> results;
+    size_t seen = 0;
+};
+
+class Uring : public testing::Test {
+protected:
+    Uring() : thread_([this] { loop.run(); }) {}
+    ~Uring() override {
+        loop.stop();
+        thread_.join();
+    }
+    int32_t ask(std::function<void()> action) {
+        loop.post(std::move(action));
+        return seen.next();
+    }
+
+    TemporaryFolder folder_;
+    UringLoop loop;
+    Waiting seen;
+
+private:
+    std::thread thread_;
+};
+
+TEST_F(Uring, ReadsWritesFlushesAndPunches) {
+    const FileDescriptor file(::open(folder_.file("f").c_str(), O_RDWR | O_CREAT, 0600));
+    std::array<char, 8192> text{};
+    std::memset(text.data(), 'a', text.size());
+    std::array<char, 8192> back{};
+    EXPECT_EQ(ask([&] {
+                  // The parts need not outlive the call.
+                  const std::array<iovec, 2> parts{{{text.data(), 100}, {text.data() + 100, 5000}}};
+                  loop.write(file.get(), parts, 50, seen);
+              }),
+              5100);
+    EXPECT_EQ(ask([&] { loop.flush(file.get(), seen); }), 0);
+    EXPECT_EQ(ask([&] {
+                  const iovec part{back.data(), back.size()};
+                  loop.read(file.get(), {&part, 1}, 0, seen);
+              }),
+              5150);
+    EXPECT_EQ(back[49], 0);
+    EXPECT_EQ(back[50], 'a');
+    EXPECT_EQ(
+        ask([&] { loop.allocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096, seen); }),
+        0);
+    char byte = 1;
+    EXPECT_EQ(::pread(file.get(), &byte, 1, 60), 1);
+    EXPECT_EQ(byte, 0);
+    EXPECT_EQ(ask([&] { loop.flush(-1, seen); }), -EBADF);
+}
+
+TEST_F(Uring, TimesPollsAndCancels) {
+    const auto before = loop.now();
+    EXPECT_EQ(ask([&] { loop.after(20ms, seen); }), 0);
+    EXPECT_GE(loop.now() - before, 20ms);
+    EXPECT_EQ(ask([&] {
+                  loop.after(1h, seen);
+                  loop.cancel(seen);
+              }),
+              -ECANCELED);
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    const FileDescriptor near(ends[0]);
+    const FileDescriptor far(ends[1]);
+    loop.post([&] { loop.poll(near.get(), POLLIN, seen); });
+    EXPECT_EQ(::write(far.get(), "x", 1), 1);
+    EXPECT_EQ(seen.next() & POLLIN, POLLIN);
+}
+
+TEST_F(Uring, MoreAtOnceThanTheQueueHolds) {
+    const FileDescriptor file(::open("/dev/zero", O_RDONLY));
+    std::array<char, 1> byte{};
+    loop.post([&] {
+        for (unsigned i = 0; i < 3000; ++i) {
+            const std::array<iovec, 2> parts{{{byte.data(), 1}, {byte.data(), 1}}};
+            loop.read(file.get(), parts, 0, seen);
+        }
+    });
+    for (unsigned i = 0; i < 3000; ++i)
+        ASSERT_EQ(seen.next(), 2);
+}
+
+TEST_F(Uring, PostsFromManyThreadsAllRun) {
+    std::atomic<unsigned> ran{0};
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            for (unsigned k = 0; k < 500; ++k)
+                loop.post([&] { ++ran; });
+        });
+    }
+    for (std::thread& thread : threads)
+        thread.join();
+    EXPECT_EQ(ask([&] { loop.after(1ms, seen); }), 0);
+    EXPECT_EQ(ran.load(), 2000u);
+}
+
+// A device that is a socket: ports come from its other end, and go back there when they were served.
+TEST_F(Uring, EventChannelsTakePortsBackAfterTheHandler) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    const FileDescriptor kernel(ends[1]);
+    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    int next_port = 7;
+    size_t calls = 0;
+    UringEventChannels channels(loop, FileDescriptor(ends[0]), [&](unsigned long, void*) {
+        ++calls;
+        return next_port++;
+    });
+    const auto send = [&](std::vector<uint32_t> ports) {
+        EXPECT_EQ(::write(kernel.get(), ports.data(), ports.size() * 4),
+                  static_cast<ssize_t>(ports.size() * 4));
+    };
+    const auto receive = [&] {
+        std::vector<uint32_t> ports(8);
+        const ssize_t bytes = ::read(kernel.get(), ports.data(), ports.size() * 4);
+        ports.resize(bytes > 0 ? static_cast<size_t>(bytes) / 4 : 0);
+        return ports;
+    };
+    loop.post([&] {
+        channels.start();
+        EXPECT_EQ(channels.bind_interdomain(DomId(1), Port(3), [&] { seen.done(1); }), Port(7));
+        EXPECT_EQ(channels.bind_interdomain(DomId(1), Port(4),
+                                            [&] {
+                                                seen.done(2);
+                                                channels.unbind(Port(8));
+                                            }),
+                  Port(8));
+        seen.done(0);
+    });
+    EXPECT_EQ(seen.next(), 0);
+    send({7, 8, 99});
+    EXPECT_EQ(seen.next(), 1);
+    EXPECT_EQ(seen.next(), 2);
+    EXPECT_EQ(receive(), (std::vector<uint32_t>{7, 8}));
+    send({8, 7});
+    EXPECT_EQ(seen.next(), 1);
+    EXPECT_EQ(receive(), std::vector<uint32_t>{7});
+    EXPECT_EQ(calls, 3u);
+    // The loop ends before the device does.
+    loop.post([&] { loop.stop(); });
+    while (loop.running())
+        std::this_thread::yield();
+}
+
+}  // namespace
+}  // namespace torii::backend::test
