@@ -20,8 +20,12 @@ foreach(source
     cpus/pools.cpp
     cpus/vcpu_control.cpp
     daemon.cpp
+    devices/backend_factory.cpp
     devices/device_config.cpp
     devices/devices.cpp
+    devices/helper_processes.cpp
+    devices/net_rules.cpp
+    devices/service_thread.cpp
     fail_point.cpp
     lifecycle/config_rules.cpp
     lifecycle/console_connection.cpp

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 
+#include "devices/net_rules.h"
 #include "log/log.h"
 
 namespace torii::dom0 {
@@ -123,7 +124,6 @@ void check_new_net(const v1::DomainConfig& config, v1::Net& net) {
     }
     check_name_free(config.nets(), net.device());
     (void)net_number(net.device());
-    if (net.attachment().empty()) net.set_attachment("nat");
     check_net(config.uuid(), net);
 }
 
