@@ -3,6 +3,7 @@
 
 #include <torii/failure.h>
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -26,7 +27,9 @@ public:
         void close(bool force) override {
             closing = true;
             forced = force;
-            if (force && factory.closes_at_once) factory.closed.push_back(place.backend_path);
+            if (!force && factory.guest_is_deaf) return;
+            if (factory.closing) return factory.closing(place.backend_path);
+            factory.closed.push_back(place.backend_path);
         }
         void resize() override { size *= 2; }
 
@@ -64,7 +67,8 @@ public:
     std::set<std::string> left_behind;
     std::vector<std::string> closed;  // by force, not told yet
     std::string missing = "/missing";
-    bool closes_at_once = true;
+    std::function<void(const std::string&)> closing;  // in place of `closed`
+    bool guest_is_deaf = true;                        // lets go of nothing that is not taken by force
 };
 
 }  // namespace torii::dom0::test
