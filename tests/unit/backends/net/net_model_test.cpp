@@ -1,6 +1,6 @@
 // Two guests send each other random frames while the daemon that serves them is killed at random steps, and
-// taken over. What arrives is byte-exact, with right checksums, at most doubled by a kill and never otherwise;
-// no grant stays mapped, no buffer is lost, and the rings go on.
+// taken over. What arrives is byte-exact, with right checksums, at most doubled by a kill and never
+// otherwise; no grant stays mapped, no buffer is lost, and the rings go on.
 
 #include <gtest/gtest.h>
 
@@ -89,7 +89,8 @@ private:
             Bytes payload = random_bytes(random_, 4 + random_() % 1500);
             for (unsigned byte = 0; byte < 4; ++byte)
                 payload[byte] = static_cast<uint8_t>(name >> (8 * byte));
-            sent.bytes = make_ethernet(NetDaemon::mac_of(source), NetDaemon::mac_of(destination), 0x88B5, payload);
+            sent.bytes =
+                make_ethernet(NetDaemon::mac_of(source), NetDaemon::mac_of(destination), 0x88B5, payload);
             sent.length = sent.bytes.size();
         } else {
             PacketOptions options;
@@ -139,8 +140,8 @@ private:
         if (!frame.info.checksum_blank) {
             ASSERT_TRUE(now.transport_checksum_right);
         }
-        const uint32_t name =
-            uint32_t{read_be16(frame.bytes.data() + now.transport)} << 16 | read_be16(frame.bytes.data() + now.transport + 2);
+        const uint32_t name = uint32_t{read_be16(frame.bytes.data() + now.transport)} << 16 |
+                              read_be16(frame.bytes.data() + now.transport + 2);
         Sent& sent = sent_.at(name);
         const Inspected before = inspect(sent.bytes);
         const size_t offset = now.sequence - before.sequence;
