@@ -14,11 +14,11 @@
 #include <fstream>
 #include <thread>
 
-#include "common/uring_loop.h"
 #include "net/headers.h"
 #include "net/nat_port.h"
 #include "net/offload.h"
 #include "unit/backends/net/packets.h"
+#include "unit/backends/net/poll_loop.h"
 
 namespace torii::backend::net {
 namespace {
@@ -100,7 +100,7 @@ protected:
     // A daemon begins; the one before is gone without a word.
     void open_port() {
         port_.reset();
-        loop_ = std::make_unique<UringLoop>();
+        loop_ = std::make_unique<PollLoop>();
         up_ = false;
         port_ = std::make_unique<NatPort>(*loop_, attachment_, uint16_t{1500}, *this, [this] { ++wanted_; });
         ASSERT_TRUE(run_until([this] { return up_; }));
@@ -108,16 +108,7 @@ protected:
         send_frame(make_arp(kMacA, kMacA, kGuestIp, kHostIp));
     }
 
-    // Runs the loop until `done`, at most 15 seconds.
-    bool run_until(const std::function<bool()>& done) {
-        const auto limit = std::chrono::steady_clock::now() + 15s;
-        while (!done() && std::chrono::steady_clock::now() < limit) {
-            Waiter tick(*loop_);
-            tick.after(10ms, [this] { loop_->stop(); });
-            loop_->run();
-        }
-        return done();
-    }
+    bool run_until(const std::function<bool()>& done) { return loop_->run_until(done); }
 
     void send_frame(const Bytes& bytes, size_t segment_size = 0) {
         FramePtr frame = Frame::copy_of(bytes);
@@ -184,7 +175,7 @@ protected:
     std::filesystem::path folder_;
     NatAttachment attachment_;
     std::unique_ptr<Helper> helper_;
-    std::unique_ptr<UringLoop> loop_;
+    std::unique_ptr<PollLoop> loop_;
     std::unique_ptr<NatPort> port_;
     std::vector<Bytes> arrived_;
     std::vector<std::string> troubles_;
