@@ -220,7 +220,6 @@ bool NetInterface::may_transmit() {
 
 bool NetInterface::transmit(FramePtr frame) {
     TrafficCounters& counters = counters_->from_guest;
-    from_guest_.take(frame->size());
     const auto drop = [&counters](Drop reason) {
         counters.dropped(reason);
         return false;

@@ -89,6 +89,7 @@ private:
 
     // QueueOwner
     bool may_transmit() override;
+    void charge_transmit(size_t bytes) override { from_guest_.take(bytes); }
     bool transmit(FramePtr frame) override;
     bool change_multicast(const MacAddress& group, bool add) override;
     void queue_broken(const char* problem) override;

@@ -98,6 +98,7 @@ bool NetQueue::take_packet(Job& job, size_t& bytes) {
         owner_.queue_broken(problem);
         return false;
     }
+    owner_.charge_transmit(job.packet.size);
     if (job.outcome == TxOutcome::kBad) {
         owner_.counters().from_guest.dropped(Drop::kMalformed);
     } else if (!job.packet.multicast_request()) {

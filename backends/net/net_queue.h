@@ -40,6 +40,8 @@ class QueueOwner {
 public:
     // Whether another packet of the guest may be taken now. If not, resume() of all queues follows later.
     virtual bool may_transmit() = 0;
+    // One of that size was taken: counts for the limits, whatever becomes of it.
+    virtual void charge_transmit(size_t bytes) = 0;
     // A frame as the guest described it, not looked into yet. False when it was dropped.
     virtual bool transmit(FramePtr frame) = 0;
     virtual bool change_multicast(const MacAddress& group, bool add) = 0;

@@ -1,9 +1,10 @@
 #pragma once
 // One wait at a time on a loop, for a file or for time, that may be given up at any moment: the object goes,
-// and the loop's completion ends by itself.
+// and the loop's completion stays among the thread's given-up ones until it has ended.
 
 #include <chrono>
 #include <functional>
+#include <list>
 #include <memory>
 
 #include "common/file_descriptor.h"
@@ -32,37 +33,47 @@ public:
 
     void stop() {
         if (wait_ == nullptr) return;
-        Wait* const wait = wait_;
-        wait_ = nullptr;
-        wait->owner = nullptr;
-        wait->then = nullptr;
-        loop_.cancel(*wait);
+        Wait& wait = *wait_;
+        wait.owner = nullptr;
+        wait.then = nullptr;
+        given_up().push_back(std::move(wait_));
+        wait.place = std::prev(given_up().end());
+        loop_.cancel(wait);
     }
 
 private:
+    struct Wait;
+    using GivenUp = std::list<std::unique_ptr<Wait>>;
     struct Wait final : Completion {
         Waiter* owner = nullptr;
         std::function<void(int32_t)> then;
         std::shared_ptr<FileDescriptor> file;
+        GivenUp::iterator place;  // without an owner
 
         void done(int32_t result) override {
-            const std::unique_ptr<Wait> self(this);
-            if (owner == nullptr) return;
-            owner->wait_ = nullptr;
+            if (owner == nullptr) {
+                given_up().erase(place);
+                return;
+            }
+            const std::unique_ptr<Wait> self = std::move(owner->wait_);
             then(result);  // may destroy the waiter, or wait again
         }
     };
+    static GivenUp& given_up() {
+        thread_local GivenUp list;
+        return list;
+    }
 
     Wait& begin(std::function<void(int32_t)> then) {
         stop();
-        wait_ = new Wait;  // deletes itself when done
+        wait_ = std::make_unique<Wait>();
         wait_->owner = this;
         wait_->then = std::move(then);
         return *wait_;
     }
 
     IoLoop& loop_;
-    Wait* wait_ = nullptr;
+    std::unique_ptr<Wait> wait_;
 };
 
 }  // namespace torii::backend::net
