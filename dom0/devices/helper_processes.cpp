@@ -50,7 +50,12 @@ int run(const std::vector<std::string>& arguments) {
         raw.push_back(const_cast<char*>(argument.c_str()));
     raw.push_back(nullptr);
     pid_t child = 0;
-    const int problem = ::posix_spawnp(&child, raw[0], nullptr, nullptr, raw.data(), environ);
+    // None of the daemon's files: a socket that it listened at would take connections that nobody answers.
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    const int problem = ::posix_spawnp(&child, raw[0], &actions, nullptr, raw.data(), environ);
+    ::posix_spawn_file_actions_destroy(&actions);
     if (problem != 0) {
         throw Failure(ErrorCode::kSystem,
                       fmt::format("cannot start {}: {}", arguments[0], std::strerror(problem)));
