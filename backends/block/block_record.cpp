@@ -72,6 +72,7 @@ std::optional<BlockConnection> BlockRecord::connected() const {
 
 void BlockRecord::prepare(const BlockConnection& connection) {
     const size_t rings = connection.rings.size();
+    set_valid(false);
     memory_.grow(kHeaderBytes + rings * BlockRing::record_bytes(BlockRing::entries(connection.ring_bytes())));
     Header& header = *this->header();
     header.persistent = connection.persistent ? 1 : 0;
