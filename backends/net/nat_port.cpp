@@ -47,8 +47,7 @@ NatPort::NatPort(IoLoop& loop, const NatAttachment& attachment, uint16_t mtu, Po
       wanted_(std::move(wanted)),
       readable_(loop),
       writable_(loop),
-      retry_(loop),
-      buffers_(kBurst * kMostNatMessage) {
+      retry_(loop) {
     // Not from in here: the user is not complete yet.
     retry_.after(0ns, [this] { connect(); });
 }
@@ -92,10 +91,12 @@ void NatPort::readable() {
 
 // True when there may be more.
 bool NatPort::receive_burst() {
+    // One for all of the thread's interfaces: a frame takes its own buffer once its length is known.
+    thread_local std::vector<uint8_t> buffers(kBurst * kMostNatMessage);
     std::array<mmsghdr, kBurst> messages{};
     std::array<iovec, kBurst> parts;
     for (size_t index = 0; index < kBurst; ++index) {
-        parts[index] = {buffers_.data() + index * kMostNatMessage, kMostNatMessage};
+        parts[index] = {buffers.data() + index * kMostNatMessage, kMostNatMessage};
         messages[index].msg_hdr.msg_iov = &parts[index];
         messages[index].msg_hdr.msg_iovlen = 1;
     }

@@ -63,7 +63,6 @@ private:
         std::function<void(const std::string&)> done;
     };
     std::map<uint32_t, Request> requests_;
-    std::vector<uint8_t> buffers_;
 };
 
 // Tells the helper at a socket to end. False when none answers there. For helpers whose guest is gone.
