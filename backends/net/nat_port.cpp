@@ -40,8 +40,7 @@ FileDescriptor connect_to(const std::string& path) {
 
 NatPort::NatPort(IoLoop& loop, const NatAttachment& attachment, uint16_t mtu, PortUser& user,
                  std::function<void()> wanted)
-    : loop_(loop),
-      attachment_(attachment),
+    : attachment_(attachment),
       mtu_(mtu),
       user_(user),
       wanted_(std::move(wanted)),
@@ -110,7 +109,7 @@ bool NatPort::receive_burst() {
             return false;
         }
         take_message(
-            {buffers_.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
+            {buffers.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
         if (socket_ != socket) return false;
     }
     if (count <= 0) lose(true);

@@ -43,7 +43,6 @@ private:
     void request_forward(const PortForward& forward, bool add, std::function<void(const std::string&)> done);
     void forward_done(uint32_t sequence, std::span<const uint8_t> text);
 
-    IoLoop& loop_;
     const NatAttachment attachment_;
     const uint16_t mtu_;
     PortUser& user_;
