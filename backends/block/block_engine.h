@@ -41,7 +41,7 @@ struct BlockGeometry {
     uint32_t block_size = 512;  // offsets and lengths must be multiples of it
     uint32_t physical_block_size = 512;
     uint32_t memory_alignment = 1;  // of the parts, and of their lengths block_size; 1: any
-    bool prefers_one_part = false;  // a request in one piece of memory costs it much less
+    bool one_part = false;          // the memory of a request must be in one piece
     bool can_discard = false;
     uint32_t discard_granularity = 0;  // in bytes
     bool read_only = false;            // the image cannot be written, whatever is configured
@@ -65,6 +65,10 @@ public:
 
     // The size now, in bytes: an image may have grown. Nothing when it cannot be told.
     virtual void measure(std::function<void(std::optional<uint64_t>)> measured) = 0;
+
+    // Nothing is under way any more: lets go of what the engine itself waits for, then calls `closed`, from
+    // the loop. Only destroyed after that, or with its loop.
+    virtual void close(std::function<void()> closed) = 0;
 
 private:
     friend class BlockIo;

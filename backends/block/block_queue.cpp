@@ -22,14 +22,13 @@ BlockQueue::BlockQueue(BlockShared& shared, const BlockRingParameters& parameter
     : shared_(shared), persistent_(shared.memory, kPersistentPages), broken_(std::move(broken)) {
     ring_memory_ = shared.memory.map(parameters.pages, true);
     const std::span<std::byte> ring = ring_memory_->bytes();
-    ring_ = resume ? BlockRing::resume(ring, record, shared.hook)
-                   : BlockRing::start(ring, record, shared.hook);
+    ring_ =
+        resume ? BlockRing::resume(ring, record, shared.hook) : BlockRing::start(ring, record, shared.hook);
     if (!ring_) {
         throw Failure(ErrorCode::kOperationFailed,
                       "its ring does not fit what was in work: the guest wrote an index that is not its own");
     }
-    const Port local =
-        shared.channels.bind_interdomain(shared.guest, parameters.port, [this] { turn(); });
+    const Port local = shared.channels.bind_interdomain(shared.guest, parameters.port, [this] { turn(); });
     port_ = BoundPort(shared.channels, local);
 }
 
@@ -217,7 +216,8 @@ void BlockQueue::submit(Work& work) {
             work.kind = BlockIo::Kind::kDiscard;
             break;
         case BlockAction::kBarrier:
-            work.kind = work.step == Work::Step::kBarrierWrite ? BlockIo::Kind::kWrite : BlockIo::Kind::kFlush;
+            work.kind =
+                work.step == Work::Step::kBarrierWrite ? BlockIo::Kind::kWrite : BlockIo::Kind::kFlush;
             break;
     }
     work.offset = work.ask.offset;

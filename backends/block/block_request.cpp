@@ -64,8 +64,8 @@ BlockStatus parse_indirect(const abi::BlockRequest& raw, const BlockRules& rules
     // The least that it can be, so that a place far outside is refused before anything is read.
     if (!place(request.sector_number, 0, rules, ask)) return BlockStatus::kError;
     ask.indirect_segments = request.nr_segments;
-    const unsigned pages = (request.nr_segments + abi::kBlockSegmentsPerIndirectPage - 1) /
-                           abi::kBlockSegmentsPerIndirectPage;
+    const unsigned pages =
+        (request.nr_segments + abi::kBlockSegmentsPerIndirectPage - 1) / abi::kBlockSegmentsPerIndirectPage;
     for (unsigned i = 0; i < pages; ++i)
         ask.indirect_pages.push_back(GrantRef(request.indirect_grefs[i]));
     return BlockStatus::kOkay;

@@ -18,9 +18,9 @@ inline constexpr unsigned kMaxIndirectSegments = 256;
 
 // What requests are held against.
 struct BlockRules {
-    unsigned unit_shift = 9;     // the guest's sectors are 2^unit_shift bytes
-    uint64_t bytes = 0;          // of the device
-    uint32_t block_size = 512;   // offsets and lengths must be multiples of it; at least a sector
+    unsigned unit_shift = 9;    // the guest's sectors are 2^unit_shift bytes
+    uint64_t bytes = 0;         // of the device
+    uint32_t block_size = 512;  // offsets and lengths must be multiples of it; at least a sector
     bool read_only = false;
     bool can_discard = false;
 };

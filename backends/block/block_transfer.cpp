@@ -105,7 +105,7 @@ bool BlockQueue::map_pages(Work& work) {
 
 bool BlockQueue::use_pages_directly(Work& work) {
     const BlockGeometry& geometry = shared_.geometry;
-    if (geometry.prefers_one_part && work.ask.segments.size() > 1) return false;
+    if (geometry.one_part && work.ask.segments.size() > 1) return false;
     work.memory.clear();
     for (size_t i = 0; i < work.pages.size(); ++i) {
         const PageSegment& segment = work.ask.segments[i];

@@ -44,7 +44,8 @@ std::optional<BlockGeometry> probe_direct(int file, uint32_t sector_size) {
     for (const uint32_t block_size : {512u, 4096u}) {
         if (block_size > sector_size || ::pread(file, memory.get(), block_size, 0) < 0) continue;
         geometry.block_size = block_size;
-        const bool any_sector = ::pread(file, static_cast<std::byte*>(memory.get()) + 512, block_size, 0) >= 0;
+        const bool any_sector =
+            ::pread(file, static_cast<std::byte*>(memory.get()) + 512, block_size, 0) >= 0;
         geometry.memory_alignment = any_sector ? 512 : 4096;
         return geometry;
     }
@@ -110,10 +111,9 @@ FileEngine::FileEngine(IoLoop& loop, const FileImage& image) : loop_(loop), path
 FileEngine::FileEngine(IoLoop& loop, int file, const BlockGeometry& geometry, std::function<bool()> try_lock)
     : loop_(loop), path_("in memory"), file_(file), geometry_(geometry), try_lock_(std::move(try_lock)) {}
 
-void FileEngine::open(std::optional<std::chrono::nanoseconds> patience,
-                      std::function<void(Opened)> opened) {
+void FileEngine::open(std::optional<std::chrono::nanoseconds> patience, std::function<void(Opened)> opened) {
     opened_ = std::move(opened);
-    if (patience) give_up_at_ = loop_.now() + *patience;
+    give_up_at_ = patience ? std::optional(loop_.now() + *patience) : std::nullopt;
     // Also the first time from the loop, as was promised.
     loop_.after(0ns, retry_);
 }
@@ -148,7 +148,8 @@ void FileEngine::go_on(BlockIo& io) {
             return loop_.flush(file_, io);
         case BlockIo::Kind::kDiscard:
             // Zeroes, on block devices too: what lay there before must not be seen again by anybody.
-            return loop_.allocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, io.offset, io.length, io);
+            return loop_.allocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, io.offset, io.length,
+                                  io);
     }
 }
 

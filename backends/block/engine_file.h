@@ -1,8 +1,9 @@
 #pragma once
 // An image in a raw file or on a block device, through the loop (io_uring).
 //
-// The file is locked with flock(2), shared for reading alone, exclusively for writing. The lock belongs to the
-// open file, which requests under way hold in the kernel: of a killed process it ends with the last of them.
+// The file is locked with flock(2), shared for reading alone, exclusively for writing. The lock belongs to
+// the open file, which requests under way hold in the kernel: of a killed process it ends with the last of
+// them.
 
 #include <memory>
 #include <string>
@@ -27,10 +28,10 @@ public:
     // For tests: an open file of which nothing is asked but what goes through the loop.
     FileEngine(IoLoop& loop, int file, const BlockGeometry& geometry, std::function<bool()> try_lock);
 
-    void open(std::optional<std::chrono::nanoseconds> patience,
-              std::function<void(Opened)> opened) override;
+    void open(std::optional<std::chrono::nanoseconds> patience, std::function<void(Opened)> opened) override;
     void submit(BlockIo& io) override;
     void measure(std::function<void(std::optional<uint64_t>)> measured) override;
+    void close(std::function<void()> closed) override { loop_.post(std::move(closed)); }
 
 private:
     struct Retry final : Completion {

@@ -149,6 +149,8 @@ void XenbusPeer::look_left(Frontend now) {
 
 void XenbusPeer::offer_again() {
     enter(Phase::kOffered);
+    // Of an earlier connection.
+    if (store_.read(backend_path_ + "/error")) store_.remove(backend_path_ + "/error");
     write(features_, State::kInitWait);
 }
 

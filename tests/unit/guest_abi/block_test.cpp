@@ -70,7 +70,8 @@ constexpr Comparison kComparisons[] = {
 TEST(BlockRing, AgreesWithPublicHeaders) {
     expect_equal(kComparisons);
     // 32 requests fit into a ring of one page.
-    EXPECT_EQ(torii::abi::ring_entries(4096, sizeof(torii::abi::BlockRequest)), __CONST_RING_SIZE(blkif, 4096));
+    EXPECT_EQ(torii::abi::ring_entries(4096, sizeof(torii::abi::BlockRequest)),
+              __CONST_RING_SIZE(blkif, 4096));
 }
 
 }  // namespace

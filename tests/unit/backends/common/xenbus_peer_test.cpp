@@ -92,6 +92,7 @@ TEST_F(Peer, AFrontendThatFailedMustLeaveBeforeItComesBack) {
     EXPECT_EQ(state(), "6");
     frontend("3");
     EXPECT_EQ(connects, 2);
+    EXPECT_FALSE(store.read("/b/error")) << "it was of the connection before";
 }
 
 TEST_F(Peer, ABrokenProtocolDisconnectsFirst) {

@@ -194,7 +194,9 @@ void FakeEventChannels::notify(Port local) noexcept {
     if (found == bindings_.end()) return;
     ++notifications;
     const auto end = found->second.guest->ports_.find(found->second.remote);
-    if (end != found->second.guest->ports_.end()) ++end->second.signals;
+    if (end == found->second.guest->ports_.end()) return;
+    ++end->second.signals;
+    if (found->second.guest->on_signal) found->second.guest->on_signal(found->second.remote);
 }
 
 void FakeEventChannels::signalled(uint32_t local) {

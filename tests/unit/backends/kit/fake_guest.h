@@ -51,6 +51,8 @@ public:
     void notify(Port port);
     // Signals that came from dom0 since the last call.
     size_t take_signals(Port port);
+    // Called with each of them, from inside the back end's notify(): it may only note or post something.
+    std::function<void(Port)> on_signal;
 
 private:
     friend class FakeGuestMemory;
