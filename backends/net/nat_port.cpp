@@ -40,15 +40,13 @@ FileDescriptor connect_to(const std::string& path) {
 
 NatPort::NatPort(IoLoop& loop, const NatAttachment& attachment, uint16_t mtu, PortUser& user,
                  std::function<void()> wanted)
-    : loop_(loop),
-      attachment_(attachment),
+    : attachment_(attachment),
       mtu_(mtu),
       user_(user),
       wanted_(std::move(wanted)),
       readable_(loop),
       writable_(loop),
-      retry_(loop),
-      buffers_(kBurst * kMostNatMessage) {
+      retry_(loop) {
     // Not from in here: the user is not complete yet.
     retry_.after(0ns, [this] { connect(); });
 }
@@ -92,10 +90,12 @@ void NatPort::readable() {
 
 // True when there may be more.
 bool NatPort::receive_burst() {
+    // One for all of the thread's interfaces: a frame takes its own buffer once its length is known.
+    thread_local std::vector<uint8_t> buffers(kBurst * kMostNatMessage);
     std::array<mmsghdr, kBurst> messages{};
     std::array<iovec, kBurst> parts;
     for (size_t index = 0; index < kBurst; ++index) {
-        parts[index] = {buffers_.data() + index * kMostNatMessage, kMostNatMessage};
+        parts[index] = {buffers.data() + index * kMostNatMessage, kMostNatMessage};
         messages[index].msg_hdr.msg_iov = &parts[index];
         messages[index].msg_hdr.msg_iovlen = 1;
     }
@@ -109,7 +109,7 @@ bool NatPort::receive_burst() {
             return false;
         }
         take_message(
-            {buffers_.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
+            {buffers.data() + static_cast<size_t>(index) * kMostNatMessage, messages[index].msg_len});
         if (socket_ != socket) return false;
     }
     if (count <= 0) lose(true);

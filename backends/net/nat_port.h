@@ -43,7 +43,6 @@ private:
     void request_forward(const PortForward& forward, bool add, std::function<void(const std::string&)> done);
     void forward_done(uint32_t sequence, std::span<const uint8_t> text);
 
-    IoLoop& loop_;
     const NatAttachment attachment_;
     const uint16_t mtu_;
     PortUser& user_;
@@ -63,7 +62,6 @@ private:
         std::function<void(const std::string&)> done;
     };
     std::map<uint32_t, Request> requests_;
-    std::vector<uint8_t> buffers_;
 };
 
 // Tells the helper at a socket to end. False when none answers there. For helpers whose guest is gone.

@@ -27,7 +27,7 @@ public:
     void notify_receive() override {}
     void received(std::span<const uint8_t> frame, const NetFrameInfo&) override {
         for (const uint8_t byte : frame)
-            sum_ += byte;
+            sum_ = sum_ + byte;
     }
 
 private:

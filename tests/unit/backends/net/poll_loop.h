@@ -60,11 +60,15 @@ public:
         posted_.push_back([&completion] { completion.done(-ECANCELED); });
     }
     void post(std::function<void()> action) override { posted_.push_back(std::move(action)); }
-    std::chrono::nanoseconds now() const override { return std::chrono::steady_clock::now().time_since_epoch(); }
+    std::chrono::nanoseconds now() const override {
+        return std::chrono::steady_clock::now().time_since_epoch();
+    }
 
     // Not for files on disks.
     void read(int, std::span<const iovec>, uint64_t, Completion&) override { throw std::logic_error("read"); }
-    void write(int, std::span<const iovec>, uint64_t, Completion&) override { throw std::logic_error("write"); }
+    void write(int, std::span<const iovec>, uint64_t, Completion&) override {
+        throw std::logic_error("write");
+    }
     void flush(int, Completion&) override { throw std::logic_error("flush"); }
     void allocate(int, int, uint64_t, uint64_t, Completion&) override { throw std::logic_error("allocate"); }
 
