@@ -82,6 +82,9 @@ REGISTRY = (
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
+    *(LongTest(f"image-build{tail}", "images", f"torii image build debian, interrupted, built, looked into, booted, grown: {suite}", 1,
+               ("{python}", f"{_MACHINE}/images.py", "--suite", suite, "--kernel", kernel), targets=("torii",))
+      for tail, suite, kernel in (("", "bookworm", "standard"), ("-trixie", "trixie", "cloud"))),
     # A busy host starves CPUs into looking as if they hung: not in CI.
     LongTest("crash", "many CPUs", "each CPU's backtrace at the end, and the watchdog", 1, ("{python}", f"{_MACHINE}/crash.py")),
     LongTest("random-calls", 8, "a million random calls, with a recount after each", 10,
