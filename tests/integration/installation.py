@@ -71,11 +71,17 @@ class Installation:
         """Take what lies on the second disk."""
         self.debian.run("mount LABEL=packages /mnt && cp -r /mnt/. /srv && umount /mnt && cp /srv/*.deb /root")
 
+    def note_files(self):
+        """What is to be as before when the package is purged. The menu that the disk came with was made under a BIOS: GRUB makes
+        another under UEFI, where it can lead into the firmware."""
+        self.debian.run("update-grub", 300)
+        self.debian.run(f"({SNAPSHOT}) >/var/tmp/before", 300)
+
     # --- plain Debian
 
     def plain(self):
         """Install, boot on, upgrade, purge; never under Torii."""
-        self.debian.run(f"({SNAPSHOT}) >/var/tmp/before", 300)
+        self.note_files()
         failed = self.failed_units()
         self.check(self.debian.ask("ls /sys/hypervisor") == "", "the machine runs without a hypervisor")
         self.apt("install", f"./{self.package.name}")
@@ -138,7 +144,7 @@ class Installation:
     def torii(self):
         """Guests that start with the machine, go on through restarts and upgrades, and are stopped before it ends."""
         self.apt("install", "--no-install-recommends", "xen-utils-4.17")
-        self.debian.run(f"({SNAPSHOT}) >/var/tmp/before", 300)
+        self.note_files()
         self.apt("install", f"./{self.package.name}")
         self.debian.reboot("torii", time_limit=400)
         self.check("-torii" in self.debian.ask("cat /sys/hypervisor/version/extra"), "the machine runs on Torii")
@@ -158,7 +164,9 @@ class Installation:
         told = self.debian.ask("journalctl -b -1 -u torii-guests -o cat")
         self.check(told.find("second has shut down") != -1 and told.find("second has shut down") < told.find("first has shut down"),
                    f"guests were shut down before the machine, in order: {told[-600:]}")
-        self.debian.run("systemctl is-active torii-auto torii-guests")
+        # The login comes before all guests are there.
+        state = self.debian.ask("systemctl is-system-running --wait; systemctl is-active torii-auto torii-guests", 300)
+        self.check(state.split() == ["running", "active", "active"], f"all units have started: {state.split()}")
         listed = self.debian.ask("torii list --active")
         self.check("first" in listed and "second" in listed, f"both are up again: {listed}")
         self.debian.run("torii guests stop && rm /etc/torii/auto/*.toml", 300)

@@ -1,6 +1,6 @@
 """The installed Debian on Torii boots from each kind of disk, and drives all devices of the machine under fio and iperf3.
 
-    installed_hardware.py [--machine q35|pc] [--seconds 60]
+    installed_hardware.py [--machine q35|pc] [--seconds 60] [--only-board]
 
 Its root is on the disk of the board (AHCI on q35, IDE on pc), on NVMe, virtio-blk and virtio-scsi in turn, started by GRUB; the other
 disks and the cards e1000e, RTL8139 and virtio-net, USB keyboard and tablet are there each time. With the root on the board's disk all
@@ -233,6 +233,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--machine", choices=("q35", "pc"), default="q35")
     parser.add_argument("--seconds", type=int, default=60, help="of load on all devices; on the disks alone a quarter of it")
+    parser.add_argument("--only-board", action="store_true", help="have the root on the board's own disk alone")
     options = parser.parse_args()
     findings = Findings()
     try:
@@ -241,7 +242,7 @@ def main():
             accel = accelerator.choose("auto", "qemu64", BUILD / "torii.elf")
             rig = Rig(options, accel, disks.installed(disks.build_package(), accel))
         board, *others = rig.disks
-        for kind in others:
+        for kind in others if not options.only_board else ():
             run_boot(findings, rig, kind, full=False)
         run_boot(findings, rig, board, full=True, next_lines=True)
         run_boot(findings, rig, board, full=True, lines=True)

@@ -18,8 +18,8 @@ RESULTS = ROOT / "docs" / "long-tests.md"
 HEADER = """\
 # Long tests: the last result of each
 
-Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the first issue's
-"Shows" that the test shows.
+Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the "Shows" of the
+first issue, or of the one that is named, that the test shows.
 
 | test | point | result | portions | minutes | date | commit |
 |---|---|---|---|---|---|---|
