@@ -18,8 +18,8 @@ RESULTS = ROOT / "docs" / "long-tests.md"
 HEADER = """\
 # Long tests: the last result of each
 
-Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the first issue's
-"Shows" that the test shows.
+Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the "Shows" of the
+first issue, or of the one that is named, that the test shows.
 
 | test | point | result | portions | minutes | date | commit |
 |---|---|---|---|---|---|---|
@@ -76,9 +76,15 @@ REGISTRY = (
     *(LongTest(f"stress-{cpus}", "3.1", f"dom0 and four guests of four vCPUs, all busy for {minutes} minutes on a machine of CPUs: {cpus}", 1,
                ("{python}", f"{_MACHINE}/stress.py", "--cpus", str(cpus), "--minutes", str(minutes)))
       for cpus, minutes in ((1, 5), (2, 20), (4, 5), (8, 20))),
-    *(LongTest(f"installation-{firmware}", "dom0 owns the machine", f"the Debian package installed, upgraded and purged on plain Debian under {firmware}", 1,
+    *(LongTest(f"installation-{firmware}", "third", f"the Debian package installed, upgraded and purged, beside plain Debian and on Torii, under {firmware}", 1,
                ("{python}", f"{_MACHINE}/installation.py", "--firmware", firmware))
       for firmware in ("bios", "uefi")),
+    *(LongTest(f"run-disk-{firmware}", "third", f"./tools/run --disk, its console, ssh and a reboot, under {firmware}", 1,
+               ("{python}", f"{_MACHINE}/run_disk.py", "--firmware", firmware))
+      for firmware in ("bios", "uefi")),
+    *(LongTest(f"installed-hardware-{machine}", "third 1", f"an installed Debian on each kind of disk of a {machine}; all devices under fio and iperf3", 1,
+               ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine))
+      for machine in ("q35", "pc")),
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
