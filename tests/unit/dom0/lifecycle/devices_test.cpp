@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/device_config.h"
+#include "log/log.h"
 #include "unit/dom0/kit/lifecycle_world.h"
 
 namespace torii::dom0 {
