@@ -116,8 +116,8 @@ protected:
     void ask_create(const v1::DomainConfig& config, bool paused = false) {
         manager().create(config, paused, nullptr, outcome());
     }
-    // What the newest builder would do.
-    FakeDomain& build() {
+    // What the newest builder would do; the domain's number, whether or not the daemon keeps it.
+    uint16_t finish_building() {
         const v1::BuilderRequest request = daemon_->requests.back();
         FakeDomain& domain = fake_.add_domain(*parse_uuid(request.uuid()), 4);
         domain.vcpus = request.config().max_vcpus();
@@ -130,8 +130,9 @@ protected:
         result.set_console_port(2);
         const uint16_t id = domain.id;
         daemon_->builders.back().built(result);
-        return fake_.domain(id);
+        return id;
     }
+    FakeDomain& build() { return fake_.domain(finish_building()); }
     FakeDomain& create(const v1::DomainConfig& config, bool paused = false) {
         ask_create(config, paused);
         return build();

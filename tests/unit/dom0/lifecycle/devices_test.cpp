@@ -35,7 +35,8 @@ protected:
     }
     std::vector<std::string> devices_of(const std::string& name) {
         std::vector<std::string> names;
-        for (const v1::Device& device : manager().devices(name).devices())
+        const v1::DomainDevices all = manager().devices(name);
+        for (const v1::Device& device : all.devices())
             names.push_back(device.has_disk() ? device.disk().device() : device.net().device());
         return names;
     }
@@ -128,7 +129,8 @@ TEST_F(DevicesTest, AGuestStartsWithItsDevicesAndTakesThemAlong) {
 TEST_F(DevicesTest, ADiskThatIsNotThereFailsTheCreation) {
     v1::DomainConfig wanted = with_devices("g1");
     *wanted.add_disks() = disk("xvdz", "/missing");
-    create(wanted);
+    ask_create(wanted);
+    finish_building();
     daemon_->settle();
     EXPECT_NE(told_->failure.find("/missing"), std::string::npos) << told_->failure;
     expect_nothing_left();
