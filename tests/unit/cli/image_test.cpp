@@ -186,7 +186,7 @@ TEST(ImageFiles, TheGuestDescriptionIsOnePieceOfToml) {
     Wishes wishes = named("web1");
     wishes.ssh_port = 2300;
     const std::string text = guest_description(check_wishes(wishes));
-    expect_says(text, {"name = 'web1'", "[[disk]]\nsource = \"disk.raw\"", "forwards = [\"tcp:2300:22\"]",
+    expect_says(text, {"name = \"web1\"", "[[disk]]\nsource = \"disk.raw\"", "forwards = [\"tcp:2300:22\"]",
                        "memory = \"512M\"", "root=/dev/xvda"});
     // What comes before disks and networks is read today.
     const Description described =
