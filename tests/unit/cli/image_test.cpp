@@ -335,7 +335,7 @@ TEST_F(ImageStore, ABrokenOneIsShownWithItsProblem) {
     ASSERT_EQ(images.size(), 2u);
     EXPECT_FALSE(images[0].facts);
     expect_says(render_images(images), {"PROBLEM", "newer torii", "6.1.0-41-amd64", "2026-11-26 18:15"});
-    expect_says(render_images_json(images), {"\"name\": \"bad\"", "\"ssh_port\": 2222"});
+    expect_says(render_images_json(images), {"\"name\":\"bad\"", "\"ssh_port\":2222"});
     expect_says(render_image(images[0]), {"problem", "guest.toml"});
     EXPECT_NO_THROW(store().remove(store().find("bad")));
 }
