@@ -186,7 +186,7 @@ TEST(ImageFiles, TheGuestDescriptionIsOnePieceOfToml) {
     Wishes wishes = named("web1");
     wishes.ssh_port = 2300;
     const std::string text = guest_description(check_wishes(wishes));
-    expect_says(text, {"name = 'web1'", "[[disk]]\nsource = \"disk.raw\"", "forwards = [\"tcp:2300:22\"]",
+    expect_says(text, {"name = \"web1\"", "[[disk]]\nsource = \"disk.raw\"", "forwards = [\"tcp:2300:22\"]",
                        "memory = \"512M\"", "root=/dev/xvda"});
     // What comes before disks and networks is read today.
     const Description described =
@@ -335,7 +335,7 @@ TEST_F(ImageStore, ABrokenOneIsShownWithItsProblem) {
     ASSERT_EQ(images.size(), 2u);
     EXPECT_FALSE(images[0].facts);
     expect_says(render_images(images), {"PROBLEM", "newer torii", "6.1.0-41-amd64", "2026-11-26 18:15"});
-    expect_says(render_images_json(images), {"\"name\": \"bad\"", "\"ssh_port\": 2222"});
+    expect_says(render_images_json(images), {"\"name\":\"bad\"", "\"ssh_port\":2222"});
     expect_says(render_image(images[0]), {"problem", "guest.toml"});
     EXPECT_NO_THROW(store().remove(store().find("bad")));
 }

@@ -82,6 +82,11 @@ void check_room(const fs::path& folder) {
 std::string read_file(const char* option, const std::string& path) {
     std::ostringstream text;
     if (path == "-") {
+        if (::isatty(STDIN_FILENO) == 1) {
+            throw Failure(ErrorCode::kInvalidArgument,
+                          std::string(option) +
+                              " -: standard input is a terminal, which would show it: use a pipe or a file");
+        }
         text << std::cin.rdbuf();
         return text.str();
     }

@@ -1,11 +1,6 @@
 // The files that an image gets beside those of its packages, and the description of its guest.
 
-#include <toml++/toml.h>
-
-#include <sstream>
-
 #include "image/recipe.h"
-#include "sizes.h"
 
 namespace torii::cli::image {
 namespace {
@@ -38,6 +33,12 @@ SystemMaxUse=64M
 RuntimeMaxUse=16M
 )";
 
+constexpr const char* kPatience = R"(# A guest may get little of the CPUs: what is slow has not failed.
+[Manager]
+DefaultTimeoutStartSec=5min
+DefaultDeviceTimeoutSec=5min
+)";
+
 constexpr const char* kSsh = R"(# Keys only, whatever passwords there are for the console.
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -58,12 +59,6 @@ std::string hosts(const Recipe& recipe) {
 // systemd grows the file system when it finds the disk larger than before.
 std::string file_systems(const Recipe& recipe) {
     return "UUID=" + recipe.file_system_uuid + " / ext4 errors=remount-ro,x-systemd.growfs 0 1\n";
-}
-
-std::string quoted(const std::string& text) {
-    std::ostringstream stream;
-    stream << toml::value<std::string>(text);
-    return stream.str();
 }
 
 }  // namespace
@@ -103,6 +98,7 @@ std::vector<TreeFile> files_of_guest(const Recipe& recipe) {
         {"etc/default/locale", "LANG=C.UTF-8\n"},
         {"etc/systemd/network/20-ethernet.network", kNetwork},
         {"etc/systemd/journald.conf.d/torii.conf", kJournal},
+        {"etc/systemd/system.conf.d/torii.conf", kPatience},
         {"etc/ssh/sshd_config.d/torii.conf", kSsh},
         {"etc/sudoers.d/torii", recipe.user + " ALL=(ALL:ALL) NOPASSWD: ALL\n", 0440},
         // Empty: made when the machine boots first, so that no two have the same.
@@ -111,19 +107,25 @@ std::vector<TreeFile> files_of_guest(const Recipe& recipe) {
 }
 
 std::string guest_description(const Recipe& recipe) {
-    const std::string port = std::to_string(recipe.ssh_port);
-    return "# The guest of this image, for `torii create`; copy it to have another. Paths are relative to "
-           "this file.\n"
-           "name = " +
-           quoted(recipe.name) +
-           "\nkernel = \"vmlinuz\"\nramdisk = \"initrd.img\"\n"
-           "command-line = \"root=/dev/xvda ro console=hvc0 net.ifnames=0\"\n"
-           "memory = \"" +
-           std::to_string(recipe.memory_kib >> 10) +
-           "M\"\nvcpus = 1\n"
-           "\n[[disk]]\nsource = \"disk.raw\"\n"
-           "\n[[net]]\nattachment = \"nat\"\nforwards = [\"tcp:" +
-           port + ":22\"]\n";
+    // None of these needs quoting: what a name may be leaves out TOML's signs.
+    return R"(# The guest of this image, for `torii create`. Paths are relative to this file.
+name = ")" +
+           recipe.name + R"("
+kernel = "vmlinuz"
+ramdisk = "initrd.img"
+command-line = "root=/dev/xvda ro console=hvc0 net.ifnames=0"
+memory = ")" +
+           std::to_string(recipe.memory_kib >> 10) + R"(M"
+vcpus = 1
+
+[[disk]]
+source = "disk.raw"
+
+[[net]]
+attachment = "nat"
+forwards = ["tcp:)" +
+           std::to_string(recipe.ssh_port) + R"(:22"]
+)";
 }
 
 }  // namespace torii::cli::image
