@@ -266,12 +266,12 @@ void NetInterface::receive(FramePtr frame) {
     if (!wanted_by_guest(*frame)) return counters.dropped(Drop::kMulticast);
     // There is no place for them to wait in: a sender that goes by what arrives slows down.
     if (to_guest_.wait(thread_->loop().now()).count() != 0) return counters.dropped(Drop::kBacklog);
-    to_guest_.take(frame->size());
     const FlowHash hash = hash_flow(hash_, frame->bytes());
     const uint32_t queue = choose_queue(hash_, hash, frame->bytes(), static_cast<uint32_t>(queues_.size()));
     const size_t size = frame->size();
     shaped_.clear();
     shape(std::move(frame), guest_takes_, shaped_);
+    to_guest_.take(size, shaped_.size());
     bool taken = true;
     for (FramePtr& piece : shaped_) {
         piece->info.hash = hash;

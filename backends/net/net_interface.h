@@ -71,9 +71,9 @@ private:
         std::chrono::nanoseconds wait(std::chrono::nanoseconds now) {
             return std::max(bytes.wait(now), frames.wait(now));
         }
-        void take(size_t size) {
+        void take(size_t size, size_t count) {
             bytes.take(size);
-            frames.take(1);
+            frames.take(count);
         }
     };
 
@@ -89,7 +89,7 @@ private:
 
     // QueueOwner
     bool may_transmit() override;
-    void charge_transmit(size_t bytes) override { from_guest_.take(bytes); }
+    void charge_transmit(size_t bytes) override { from_guest_.take(bytes, 1); }
     bool transmit(FramePtr frame) override;
     bool change_multicast(const MacAddress& group, bool add) override;
     void queue_broken(const char* problem) override;

@@ -11,6 +11,8 @@ namespace torii::backend::net {
 namespace {
 
 constexpr size_t kTcpHeader = 20;
+// No TCP cuts its stream finer (Linux sends none below 48), and each segment costs a whole frame.
+constexpr uint16_t kSmallestSegment = 48;
 constexpr size_t kUdpHeader = 8;
 constexpr uint16_t kTcpChecksum = 16;
 constexpr uint16_t kUdpChecksum = 6;
@@ -103,7 +105,7 @@ bool prepare_gso(Frame& frame) {
         info.gso = Gso::kNone;
         info.gso_size = 0;
     }
-    return true;
+    return info.gso == Gso::kNone || info.gso_size >= kSmallestSegment;
 }
 
 bool check_offsets(Frame& frame) {

@@ -136,8 +136,8 @@ TEST(Segments, CarryThePayloadInOrderWithRightHeaders) {
         PacketOptions options = test.options;
         options.tcp_flags = 0x99;  // CWR, ACK, PSH, FIN
         options.sequence = 0xFFFF'FF00;
-        for (const uint16_t size : {1u, 536u, 1448u, 9000u}) {
-            const Bytes payload = random_bytes(random, size == 1 ? 20 : 1 + random() % 60000);
+        for (const uint16_t size : {48u, 536u, 1448u, 9000u}) {
+            const Bytes payload = random_bytes(random, 1 + random() % 60000);
             const FramePtr frame = large_frame(options, payload, size);
             if (frame->info.gso == Gso::kNone) continue;
             Bytes carried;
@@ -188,6 +188,7 @@ TEST(Segments, RefusesWhatCannotBeCut) {
     EXPECT_FALSE(refused(tcp, Gso::kTcpV4, 1000));
     EXPECT_TRUE(refused(tcp, Gso::kTcpV6, 1000)) << "the other IP";
     EXPECT_TRUE(refused(tcp, Gso::kTcpV4, 0));
+    EXPECT_TRUE(refused(tcp, Gso::kTcpV4, 1)) << "three thousand frames of one";
     PacketOptions udp;
     udp.tcp = false;
     EXPECT_TRUE(refused(make_packet(udp, Bytes(3000)), Gso::kTcpV4, 1000));
@@ -196,7 +197,7 @@ TEST(Segments, RefusesWhatCannotBeCut) {
     EXPECT_TRUE(refused(bad_header, Gso::kTcpV4, 1000));
     Bytes long_header = make_packet({}, Bytes(3));
     long_header[14 + 20 + 12] = 0xF0;  // beyond the packet
-    EXPECT_TRUE(refused(long_header, Gso::kTcpV4, 1));
+    EXPECT_TRUE(refused(long_header, Gso::kTcpV4, 1000));
 }
 
 TEST(Shape, GivesEachReceiverWhatItTakes) {
