@@ -76,7 +76,8 @@ TEST_F(HelperProcessesTest, ArgumentsAreNoScript) {
     EXPECT_EQ(text, "a b; $(exit 1)'\"");
 }
 
-// A listening socket that a helper held open took connections after the daemon's death, and nobody answered them.
+// A listening socket that a helper held open took connections after the daemon's death, and nobody answered
+// them.
 TEST_F(HelperProcessesTest, ItHasNoneOfTheDaemonsFiles) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
@@ -84,7 +85,8 @@ TEST_F(HelperProcessesTest, ItHasNoneOfTheDaemonsFiles) {
     helpers.start("sleeper", sleeper_);
     ::close(ends[1]);
     char byte = 0;
-    EXPECT_EQ(::read(ends[0], &byte, 1), 0);  // nobody else has the end that writes; would wait for the sleeper
+    EXPECT_EQ(::read(ends[0], &byte, 1),
+              0);  // nobody else has the end that writes; would wait for the sleeper
     EXPECT_TRUE(helpers.runs("sleeper"));
     ::close(ends[0]);
 }
