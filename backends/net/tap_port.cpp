@@ -109,7 +109,7 @@ bool info_from_tap(const TapHeader& header, Frame& frame) {
 }
 
 TapPort::TapPort(IoLoop& loop, const BridgeAttachment& attachment, uint16_t mtu, PortUser& user)
-    : user_(user), readable_(loop) {
+    : user_(user), name_(attachment.tap), readable_(loop) {
     if (attachment.tap.empty() || attachment.tap.size() >= IFNAMSIZ || attachment.bridge.size() >= IFNAMSIZ) {
         errno = ENAMETOOLONG;
         refuse(attachment, "a name is empty or longer than 15 characters", "Choose a shorter one.");
@@ -134,7 +134,16 @@ void TapPort::readable() {
     for (size_t count = 0; count < kTurnFrames && read_frame(); ++count) {
     }
     user_.burst_ended();
-    wait_readable();
+    if (!gone_) wait_readable();
+}
+
+// Without this the file would be ready for ever, with nothing to read.
+void TapPort::lose() {
+    gone_ = true;
+    user_.trouble("The interface \"" + name_ + "\" of a guest was removed from the host (" +
+                  std::strerror(errno) +
+                  "). The guest's link is down until its network device is attached again.");
+    user_.link_changed(false);
 }
 
 bool TapPort::read_frame() {
@@ -143,6 +152,7 @@ bool TapPort::read_frame() {
     TapHeader header{};
     iovec parts[2] = {{&header, sizeof(header)}, {buffer.data(), buffer.size()}};
     const ssize_t count = ::readv(tap_->get(), parts, 2);
+    if (count < 0 && errno != EAGAIN && errno != EINTR) lose();
     if (count < static_cast<ssize_t>(sizeof(header) + kEthernetHeader)) return count >= 0;
     FramePtr frame = Frame::copy_of({buffer.data(), static_cast<size_t>(count) - sizeof(header)});
     if (info_from_tap(header, *frame)) user_.receive(std::move(frame));

@@ -42,14 +42,17 @@ public:
     Takes takes() const override { return {true, true, true, true}; }
     bool ready() const override { return true; }
     bool send(FramePtr frame) override;
-    bool link() const override { return true; }
+    bool link() const override { return !gone_; }
 
 private:
     void wait_readable();
     void readable();
     bool read_frame();
+    void lose();
 
     PortUser& user_;
+    const std::string name_;
+    bool gone_ = false;  // removed by somebody else
     std::shared_ptr<FileDescriptor> tap_;
     Waiter readable_;
 };

@@ -27,8 +27,10 @@ public:
     void receive(FramePtr frame) override { frames.push_back(std::move(frame)); }
     void burst_ended() override {}
     void port_ready() override {}
-    void link_changed(bool) override {}
-    void trouble(const std::string&) override {}
+    void link_changed(bool up) override { link = up; }
+    void trouble(const std::string& sentence) override { troubles.push_back(sentence); }
+    bool link = true;
+    std::vector<std::string> troubles;
 };
 
 class Tap : public testing::Test {
@@ -76,6 +78,16 @@ TEST_F(Tap, CarriesFramesWithTheirOffloads) {
     EXPECT_EQ(arrived->info.checksum, Checksum::kPartial);
     EXPECT_EQ(inspect(arrived->bytes()).payload, payload);
     EXPECT_EQ(find(user_a_, kMacA), nullptr);
+}
+
+TEST_F(Tap, OneThatIsRemovedIsALinkDownAndNoLoop) {
+    TapPort port(loop_, {.bridge = "toriibr0", .tap = "toriitap0"}, 1500, user_a_);
+    ASSERT_EQ(std::system("ip link del toriitap0"), 0);
+    EXPECT_TRUE(run_until([&] { return !user_a_.link; }));
+    EXPECT_FALSE(port.link());
+    for (int count = 0; count < 5; ++count)
+        loop_.run_once(1ms);
+    EXPECT_EQ(user_a_.troubles.size(), 1u) << "said once";
 }
 
 TEST_F(Tap, SaysWhatIsWrong) {
