@@ -188,11 +188,13 @@ TEST(ImageFiles, TheGuestDescriptionIsOnePieceOfToml) {
     const std::string text = guest_description(check_wishes(wishes));
     expect_says(text, {"name = \"web1\"", "[[disk]]\nsource = \"disk.raw\"", "forwards = [\"tcp:2300:22\"]",
                        "memory = \"512M\"", "root=/dev/xvda"});
-    // What comes before disks and networks is read today.
-    const Description described =
-        parse_description(text.substr(0, text.find("\n[[disk]]")), "/images/web1/guest.toml");
+    const Description described = parse_description(text, "/images/web1/guest.toml");
     EXPECT_EQ(described.config.kernel(), "/images/web1/vmlinuz");
     EXPECT_EQ(described.config.ramdisk(), "/images/web1/initrd.img");
+    ASSERT_EQ(described.config.disks_size(), 1);
+    EXPECT_EQ(described.config.disks(0).source(), "/images/web1/disk.raw");
+    ASSERT_EQ(described.config.nets_size(), 1);
+    EXPECT_EQ(described.config.nets(0).forwards(0), "tcp:2300:22");
 }
 
 TEST(ImageFiles, NoneIsWrittenTwiceNorOutside) {
@@ -366,10 +368,16 @@ TEST_F(ImageStore, DomainsThatUseIt) {
     add("ended", folder_ / "web1/vmlinuz", false);
     add("neighbour", folder_ / "web11/vmlinuz", true);
     add("elsewhere", "/boot/vmlinuz", true);
+    add("by-its-disk", "/boot/vmlinuz", true);
+    list.mutable_domains(list.domains_size() - 1)
+        ->mutable_config()
+        ->add_disks()
+        ->set_source(folder_ / "web1/disk.raw");
     v1::Domain* own = list.add_domains();
     own->set_name("Domain-0");
     own->set_active(true);
-    EXPECT_EQ(users_of(folder_ / "web1", list), (std::vector<std::string>{"runs", "by-a-link", "is-built"}));
+    EXPECT_EQ(users_of(folder_ / "web1", list),
+              (std::vector<std::string>{"runs", "by-a-link", "is-built", "by-its-disk"}));
 }
 
 class ImageTree : public ImageStore {};

@@ -18,7 +18,10 @@ constexpr const char* kHypervisor =
 
 // All files of dom0 that a domain was given.
 std::vector<std::string> files_of(const v1::DomainConfig& config) {
-    return {config.kernel(), config.ramdisk()};
+    std::vector<std::string> files{config.kernel(), config.ramdisk()};
+    for (const v1::Disk& disk : config.disks())
+        files.push_back(disk.source());
+    return files;
 }
 
 bool lies_in(const fs::path& folder, const std::string& file) {
