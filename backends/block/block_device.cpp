@@ -68,6 +68,13 @@ private:
         };
     }
 
+    // An event for the owner: later, and not once the device has been destroyed.
+    void tell(std::function<void(const Events&)> event) {
+        post_([weak = weak_from_this(), event = std::move(event)] {
+            if (const auto self = weak.lock()) event(self->events_);
+        });
+    }
+
     XenbusPeer::Actions actions();
     void opened(BlockEngine::Opened result);
     void taken_over(std::string problem);
@@ -78,7 +85,9 @@ private:
     void refused();
     void broken(std::string sentence);
     void trouble(std::string sentence) {
-        if (events_.trouble) post_([tell = events_.trouble, sentence] { tell(sentence); });
+        tell([sentence](const Events& events) {
+            if (events.trouble) events.trouble(sentence);
+        });
     }
     void measured(std::optional<uint64_t> bytes);
     void gone(const std::string& problem);
@@ -237,12 +246,13 @@ void BlockDevice::Implementation::gone(const std::string& problem) {
     if (std::exchange(let_go_, true)) return;
     last_statistics_ = service_->statistics();
     BlockService& service = *service_;
-    thread_->loop().post([&service, keep = std::exchange(service_, nullptr), post = post_,
-                          closed = events_.closed, file = config_.state_file, problem] {
-        service.end(false, [keep, post, closed, file, problem] {
+    thread_->loop().post([&service, keep = std::exchange(service_, nullptr), weak = weak_from_this(),
+                          post = post_, file = config_.state_file, problem] {
+        service.end(false, [keep, weak, post, file, problem] {
             SharedRecord::remove(file);
-            post([closed, problem] {
-                if (closed) closed(problem);
+            post([weak, problem] {
+                const auto self = weak.lock();
+                if (self && self->events_.closed) self->events_.closed(problem);
             });
         });
     });
@@ -274,8 +284,10 @@ BlockState BlockDevice::Implementation::state() const {
 
 void BlockDevice::Implementation::changed() {
     const BlockState now = state();
-    if (std::exchange(told_, now) == now || !events_.state_changed) return;
-    post_([tell = events_.state_changed, now] { tell(now); });
+    if (std::exchange(told_, now) == now) return;
+    tell([now](const Events& events) {
+        if (events.state_changed) events.state_changed(now);
+    });
 }
 
 // --- the public face

@@ -55,7 +55,8 @@ enum class BlockState {
 
 class BlockDevice {
 public:
-    // Called on the daemon's loop, never from inside a call to the device.
+    // Called on the daemon's loop, never from inside a call to the device, nor after it was destroyed. The
+    // device may be destroyed from inside.
     struct Events {
         std::function<void(BlockState)> state_changed;
         // The device is gone: after close(), or because its image could not be opened (a sentence).

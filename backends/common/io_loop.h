@@ -48,7 +48,7 @@ public:
     // Runs `action` on the loop's thread, soon. From any thread.
     virtual void post(std::function<void()> action) = 0;
 
-    // Monotonic.
+    // Monotonic; on the loop's thread at most as old as what has ended last.
     virtual std::chrono::nanoseconds now() const = 0;
 };
 

@@ -58,6 +58,7 @@ void UringLoop::run() {
     if (const int error = io_uring_register(file, IORING_REGISTER_ENABLE_RINGS, nullptr, 0); error < 0) {
         throw Failure(ErrorCode::kSystem, std::string("cannot start io_uring: ") + std::strerror(-error));
     }
+    now_ = std::chrono::steady_clock::now().time_since_epoch();
     listen();
     take_foreign();  // what was posted before anybody listened
     while (!stop_.load(std::memory_order_acquire)) {
@@ -125,6 +126,7 @@ void UringLoop::enter(bool wait) {
     } else {
         (void)io_uring_submit_and_get_events(&ring_);
     }
+    now_ = std::chrono::steady_clock::now().time_since_epoch();
     if (io_uring_sq_ready(&ring_) == 0) {
         vectors_.clear();
         times_.clear();
@@ -217,7 +219,7 @@ void UringLoop::cancel(Completion& completion) {
 }
 
 std::chrono::nanoseconds UringLoop::now() const {
-    return std::chrono::steady_clock::now().time_since_epoch();
+    return on_own_thread() ? now_ : std::chrono::steady_clock::now().time_since_epoch();
 }
 
 }  // namespace torii::backend

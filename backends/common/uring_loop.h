@@ -39,6 +39,8 @@ public:
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
     void cancel(Completion& completion) override;
     void post(std::function<void()> action) override;
+    // On the loop's own thread the time of its last system call: reading the clock may be one itself, and a
+    // paravirtual dom0's often is.
     std::chrono::nanoseconds now() const override;
 
     // io_uring_enter calls of this loop, for measuring.
@@ -72,6 +74,7 @@ private:
     std::atomic<bool> stop_{false};
     std::atomic<std::thread::id> thread_{};
     std::atomic<uint64_t> enters_{0};
+    std::chrono::nanoseconds now_{};
     // What entries that are not handed over yet point to: it must not move.
     std::deque<std::vector<iovec>> vectors_;
     std::deque<__kernel_timespec> times_;

@@ -136,7 +136,7 @@ public:
     // One request and its answer.
     abi::BlockStatus answer_to(uint64_t token, size_t ring = 0);
 
-    TemporaryFolder folder;
+    TemporaryFolder folder{"/dev/shm"};
     FakeGuest fake{DomId(5), 2048};
     FakeStore store;
     std::shared_ptr<FakeFile> disk;

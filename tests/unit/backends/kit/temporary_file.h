@@ -10,8 +10,8 @@ namespace torii::backend::test {
 
 class TemporaryFolder {
 public:
-    TemporaryFolder() {
-        std::string name = "/tmp/torii-backend-XXXXXX";
+    explicit TemporaryFolder(const std::string& parent = "/tmp") {
+        std::string name = parent + "/torii-backend-XXXXXX";
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
         path_ = name;
     }
