@@ -46,7 +46,8 @@ _MACHINE = "{root}/tests/integration"
 # Where each fuzz target lies; an hour of each, in portions of ten minutes that share what they have found.
 _FUZZ_FOLDERS = {"unpack": "boot", "image": "guest_abi", "decoder": "decoder", "xenstore_wire": "xenstore",
                  "xenstore_ring": "xenstore", "console_ring": "console", "hypercalls": "hypercalls",
-                 "page_tables": "hypercalls"}
+                 "page_tables": "hypercalls", **dict.fromkeys(("block_request", "block_front", "block_back", "net_request", "net_offload",
+                                                               "net_front", "net_ring"), "backends")}
 _FUZZ = ("mkdir -p {{root}}/build/long/corpus-{name} && nice {{build}}/tests/fuzz/{folder}/{name}_fuzz "
          "{{root}}/build/long/corpus-{name} -artifact_prefix={{root}}/build/long/ -max_total_time=600 -max_len=4000 "
          "-len_control=0 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0")
@@ -88,6 +89,10 @@ REGISTRY = (
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
+    LongTest("split-drivers", "fourth 3, 5", "two guests' disks and networks through 50 kills of toriid, 100 times attach and detach", 1,
+             ("{python}", f"{_MACHINE}/split_drivers.py", "--kills", "50", "--attaches", "100"), targets=(*MACHINE_TARGETS, "neighbour")),
+    LongTest("debian-guest", "fourth 1", "systemd from a disk of ours, behind a NAT, under fio, through kills of toriid", 1,
+             ("{python}", f"{_MACHINE}/debian_guest.py", "--kills", "10"), targets=(*MACHINE_TARGETS, "neighbour")),
     *(LongTest(f"image-build{tail}", "images", f"torii image build debian, interrupted, built, looked into, booted, grown: {suite}", 1,
                ("{python}", f"{_MACHINE}/images.py", "--suite", suite, "--kernel", kernel), targets=("torii",))
       for tail, suite, kernel in (("", "bookworm", "standard"), ("-trixie", "trixie", "cloud"))),
