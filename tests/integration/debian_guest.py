@@ -20,7 +20,7 @@ from toolstack import BUILD, MachineFailure, boot, only_one, time_factor
 FOLDER = BUILD / "long/guest"
 NAME = "debian"
 # Random writes of many sizes, 32 at a time, each verified, with flushes and discards between.
-FIO = ("sudo fio --name=t --filename=/root/t --size=64M --rw=randtrimwrite --bsrange=4k-1M --iodepth=32 --ioengine=libaio --direct=1 "
+FIO = ("sudo fio --name=t --filename=/var/tmp/t --size=64M --rw=randtrimwrite --bsrange=4k-1M --iodepth=32 --ioengine=libaio --direct=1 "
        "--fsync=16 --verify=crc32c --verify_backlog=64 --time_based --runtime={seconds} --output-format=terse 2>&1 | tail -2; echo code ${{PIPESTATUS[0]}}")
 
 
@@ -107,10 +107,10 @@ def main():
         guest = Guest(port)
         check_system(findings, guest)
         check_kills(findings, toolstack, guest, options.kills)
-        guest.run("sudo sh -c 'echo kept >/root/kept; sync'; sudo reboot; true")
+        guest.run("sudo sh -c 'echo kept >/var/tmp/kept; sync'; sudo reboot; true")
         time.sleep(15)
         wait_for_login(toolstack)
-        findings.check("kept" in guest.run("sudo cat /root/kept", 100), "after its reboot the file is there")
+        findings.check("kept" in guest.run("sudo cat /var/tmp/kept", 100), "after its reboot the file is there")
 
     return run_machine(machine, side, steps)
 
