@@ -59,8 +59,9 @@ public:
     }
     void tell_all_closed() {
         const auto paths = std::exchange(closed, {});
-        for (const std::string& path : paths)
-            tell_closed(path);
+        for (const std::string& path : paths) {
+            if (devices.contains(path)) tell_closed(path);  // asked twice, it ends once
+        }
     }
 
     std::map<std::string, Device*> devices;  // by back end's path
