@@ -58,15 +58,12 @@ void assume_trigger(Interrupt& interrupt) {
     interrupt.active_low = !isa;
 }
 
-// By who has set `held_back`, with no lock held.
-[[gnu::cold]] void hold_back(Interrupt& interrupt, DomId domain, Nanoseconds time, bool is_news) {
+// By who has set `held_back`, with no lock held. Kept apart, since it would burden the way of every end.
+[[gnu::cold, gnu::noinline]] void hold_back(Interrupt& interrupt, Nanoseconds time, bool is_news) {
     timer_set(interrupt.release, time + StormGuard::kHold);
-    if (!is_news) return;
-    log(LogLevel::kWarning,
-        "interrupt line {} comes again at once after each end ({} times): held back for {} us, now and when "
-        "it "
-        "does so again; /proc/interrupts of dom{} shows its devices",
-        interrupt.pirq, StormGuard::kMost, StormGuard::kHold / 1000, domain.raw());
+    if (is_news)
+        log(LogLevel::kWarning, "interrupt line {} comes again at once after its end: held back",
+            interrupt.pirq);
 }
 
 }  // namespace
@@ -317,7 +314,7 @@ Result<> DeviceInterrupts::end_of(DomId domain, uint32_t pirq) {
         const bool is_news = !interrupt->was_held_back;
         interrupt->was_held_back = true;
         guard.unlock();
-        hold_back(*interrupt, domain, time, is_news);
+        hold_back(*interrupt, time, is_news);
         return {};
     }
     if (interrupt->listener != nullptr) mask_line(pirq, false);
