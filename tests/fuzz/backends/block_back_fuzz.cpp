@@ -61,8 +61,8 @@ private:
             restart();
         }
     }
-    // A device keeps itself until it has let go of everything. Killed then, it leaves that to the kernel, which
-    // this world does not have.
+    // A device keeps itself until it has let go of everything. Killed then, it leaves that to the kernel,
+    // which this world does not have.
     bool lets_go() {
         const BlockState state = world_.device().state();
         return state == BlockState::kClosing || state == BlockState::kClosed;
