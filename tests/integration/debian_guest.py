@@ -19,9 +19,9 @@ from toolstack import BUILD, MachineFailure, boot, only_one, time_factor
 
 FOLDER = BUILD / "long/guest"
 NAME = "debian"
-# Random writes of many sizes, 32 at a time, each verified, with flushes and discards between.
-FIO = ("sudo fio --name=t --filename=/var/tmp/t --size=64M --rw=randtrimwrite --bsrange=4k-1M --iodepth=32 --ioengine=libaio --direct=1 "
-       "--fsync=16 --verify=crc32c --verify_backlog=64 --time_based --runtime={seconds} --output-format=terse 2>&1 | tail -2; echo code ${{PIPESTATUS[0]}}")
+# Random writes of many sizes, 32 at a time, each verified, with flushes between; a trim of what is free, which is a discard, besides.
+FIO = ("sudo fio --name=t --filename=/var/tmp/t --size=64M --rw=randwrite --bsrange=4k-1M --iodepth=32 --ioengine=libaio --direct=1 "
+       "--fsync=16 --verify=crc32c --verify_backlog=64 --time_based --runtime={seconds} --output-format=terse 2>&1 | tail -2; code=${{PIPESTATUS[0]}}; sudo fstrim / || code=trim; echo code $code")
 
 
 def disk_with_image():
