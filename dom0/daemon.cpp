@@ -64,7 +64,10 @@ Daemon::Daemon(const DaemonOptions& options)
       channels_(context_),
       state_(options.state_directory, read_boot_id()),
       store_(context_, store_options(options)),
-      domains_({context_, hypervisor_, channels_, store_, state_, fail_point_}, manager_options(options),
+      back_ends_(context_, store_.client(), options.backends, fail_point_),
+      devices_(store_.client(), back_ends_),
+      domains_({context_, hypervisor_, channels_, store_, state_, devices_, fail_point_},
+               manager_options(options),
                [this, fail_point = options.fail_point](const v1::BuilderRequest& request,
                                                        BuilderProcess::Callbacks callbacks) {
                    return BuilderProcess::start(context_, request, fail_point, std::move(callbacks));

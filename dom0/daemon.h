@@ -8,6 +8,8 @@
 #include <string>
 
 #include "control/server.h"
+#include "devices/backend_factory.h"
+#include "devices/devices.h"
 #include "fail_point.h"
 #include "lifecycle/domain_manager.h"
 #include "state/state_store.h"
@@ -27,6 +29,7 @@ struct DaemonOptions {
     std::filesystem::path log_directory = "/var/log/torii";
     std::filesystem::path lock_file = "/run/torii/toriid.lock";
     uint64_t console_log_bytes = 1u << 20;
+    BackendOptions backends;
     std::string fail_point;
 };
 
@@ -54,6 +57,8 @@ private:
     EventChannelDevice channels_;
     StateStore state_;
     xenstore::Service store_;
+    BackendFactory back_ends_;
+    Devices devices_;
     DomainManager domains_;
     Dispatcher dispatcher_;
     BoundPort domain_events_;

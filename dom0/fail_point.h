@@ -23,6 +23,7 @@ inline constexpr std::string_view kFailPoints[] = {
     "create.context",      // first virtual CPU set up
     "create.built",        // the daemon has taken over
     "create.store-nodes",  // its xenstore nodes written
+    "create.devices",      // its devices' nodes written, their back ends begun
     "create.introduced",   // xenstore connected
     "create.console",      // console connected
     "create.saved",        // recorded as complete
@@ -31,6 +32,10 @@ inline constexpr std::string_view kFailPoints[] = {
     "destroy.killed",      // dying in the hypervisor
     "destroy.released",    // gone; xenstore cleaned
     "destroy.forgotten",   // removed from disk
+    "attach.recorded",     // a device in the record, nothing else
+    "attach.begun",        // its nodes written, its back end begun
+    "detach.recorded",     // to be detached by the record, still there
+    "detach.closed",       // detached, still in the record
     "console.read",        // bytes taken from the ring, not in the log yet
     "console.logged",      // in the log, the ring's index not moved yet
     "console.consumed",    // ring's index moved

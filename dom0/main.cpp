@@ -58,6 +58,14 @@ int main(int argument_count, char** arguments) {
                    "Bytes of a guest's console log; an older file of that size is kept besides")
         ->capture_default_str()
         ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40));
+    app.add_option("--devices-dir", options.backends.folder,
+                   "What guests' devices need to survive a restart; on a tmpfs")
+        ->capture_default_str();
+    app.add_option("--nat-program", options.backends.nat_program,
+                   "The network of guests behind this machine's")
+        ->capture_default_str();
+    app.add_option("--disk-server", options.backends.disk_server, "What serves images that are not raw")
+        ->capture_default_str();
     app.add_option("--log-file", log.file, "Also log to this file");
     const std::map<std::string, LogLevel> levels{{"debug", LogLevel::kDebug},
                                                  {"info", LogLevel::kInfo},

@@ -13,16 +13,24 @@ foreach(source
     console/pty.cpp
     control/dispatch.cpp
     control/dispatch_cpus.cpp
+    control/dispatch_devices.cpp
     control/server.cpp
     control/session.cpp
     cpus/placement.cpp
     cpus/pools.cpp
     cpus/vcpu_control.cpp
     daemon.cpp
+    devices/backend_factory.cpp
+    devices/device_config.cpp
+    devices/devices.cpp
+    devices/helper_processes.cpp
+    devices/net_rules.cpp
+    devices/service_thread.cpp
     fail_point.cpp
     lifecycle/config_rules.cpp
     lifecycle/console_connection.cpp
     lifecycle/creation.cpp
+    lifecycle/devices.cpp
     lifecycle/domain_manager.cpp
     lifecycle/domain_view.cpp
     lifecycle/ending.cpp
@@ -35,6 +43,7 @@ foreach(source
     supervisor.cpp
     xen/call_result.cpp
     xen/event_channel_device.cpp
+    xen/granted_memory.cpp
     xen/handshake.cpp
     xen/hypervisor.cpp
     xen/hypervisor_cpus.cpp

@@ -54,7 +54,7 @@ size_t bounded(uint64_t asked, size_t limit) {
 
 void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Request& request) {
     const uint64_t id = request.id();
-    if (handle_cpus(session, request)) return;
+    if (handle_cpus(session, request) || handle_devices(session, request)) return;
     switch (request.verb_case()) {
         case v1::Request::kCreate:
             return create(session, id, request.create());
@@ -113,6 +113,7 @@ void Dispatcher::handle(const std::shared_ptr<Session>& session, const v1::Reque
 void Dispatcher::info(const std::shared_ptr<Session>& session, uint64_t id, const std::string& domain) {
     v1::Domain found = domains_.info(domain);
     vcpus_.add_share(found);
+    if (found.managed()) *found.mutable_devices() = domains_.devices(found.uuid()).devices();
     send_domain(session, id, found);
 }
 

@@ -36,6 +36,11 @@ private:
     void counters(const std::shared_ptr<Session>& session, uint64_t id, const v1::CountersRequest& request);
     v1::Host describe_host();
 
+    // --- dispatch_devices.cpp
+    // False for a request that is not about devices.
+    bool handle_devices(const std::shared_ptr<Session>& session, const v1::Request& request);
+    void detach(const std::shared_ptr<Session>& session, uint64_t id, const v1::DetachRequest& request);
+
     // --- dispatch_cpus.cpp
     // False for a request that is not about CPUs.
     bool handle_cpus(const std::shared_ptr<Session>& session, const v1::Request& request);

@@ -67,6 +67,16 @@ v1::Vcpu VcpuControl::describe_vcpu(DomId domain, uint32_t number, bool times) {
     return vcpu;
 }
 
+static void add_traffic(v1::DomainVcpus& described, const v1::DomainDevices& devices) {
+    for (const v1::Device& device : devices.devices()) {
+        v1::Traffic& sum = *described.mutable_traffic();
+        sum.set_bytes_read(sum.bytes_read() + device.disk_counters().bytes_read());
+        sum.set_bytes_written(sum.bytes_written() + device.disk_counters().bytes_written());
+        sum.set_bytes_received(sum.bytes_received() + device.net_counters().bytes_to_guest());
+        sum.set_bytes_sent(sum.bytes_sent() + device.net_counters().bytes_from_guest());
+    }
+}
+
 v1::DomainVcpus VcpuControl::describe(const Present& present, bool times) {
     v1::DomainVcpus described;
     *described.mutable_domain() = present.view;
@@ -75,6 +85,7 @@ v1::DomainVcpus VcpuControl::describe(const Present& present, bool times) {
     for (uint32_t number = 0; number < present.info.vcpus; number++) {
         *described.add_vcpus() = describe_vcpu(present.info.domain, number, times);
     }
+    if (times && present.ours) add_traffic(described, domains_.devices(present.view.uuid()));
     return described;
 }
 

@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "cpus/placement.h"
+#include "devices/device_config.h"
 #include "lifecycle/uuid.h"
 #include "log/log.h"
 
@@ -91,6 +92,7 @@ void check_config(v1::DomainConfig& config) {
     const auto uuid = parse_uuid(config.uuid());
     if (!uuid) refuse("\"" + config.uuid() + "\" is not a UUID (8-4-4-4-12 hexadecimal digits)");
     config.set_uuid(format_uuid(*uuid));
+    check_devices(config);  // whose addresses are made from the UUID
 }
 
 }  // namespace torii::dom0

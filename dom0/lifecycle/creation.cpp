@@ -152,6 +152,8 @@ void DomainManager::connect(Managed& managed) {
     parts_.store.remove_domain_entries(managed.domain());
     nodes_.write(record);
     parts_.fail_point("create.store-nodes");
+    parts_.devices.start(record);
+    parts_.fail_point("create.devices");
     parts_.store.introduce(
         managed.domain(), {record.xenstore_frame(), record.xenstore_port()},
         map_store_ring(managed.domain(), Mfn(record.xenstore_frame()), Port(record.xenstore_port())));

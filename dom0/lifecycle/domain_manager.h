@@ -24,6 +24,7 @@
 
 #include "builder/builder_process.h"
 #include "cpus/pools.h"
+#include "devices/devices.h"
 #include "fail_point.h"
 #include "lifecycle/console_connection.h"
 #include "lifecycle/domain_view.h"
@@ -50,6 +51,7 @@ public:
         EventChannels& channels;
         xenstore::Service& store;
         StateStore& state;
+        Devices& devices;
         FailPointHook fail_point;
     };
     // Starts the building of a domain; replaced by tests.
@@ -100,6 +102,17 @@ public:
     void keep(const Present& present, const std::function<void(v1::DomainRecord&)>& change);
     // Tells its kernel how many of its vCPUs are to be online.
     void set_vcpus(const Present& present, uint32_t count);
+
+    // --- Devices of guests that run (devices.cpp). The guest has them again when it reboots.
+    using Detached = std::function<void(const std::string& problem)>;
+    // Both return the device as it is at its beginning.
+    v1::Device attach(const std::string& key, v1::Disk disk);
+    v1::Device attach(const std::string& key, v1::Net net);
+    // `done` when it is gone. Without `force` the guest is asked; a second call hastens the first.
+    void detach(const std::string& key, const std::string& device, bool force, Detached done);
+    v1::Device resize(const std::string& key, const std::string& device);
+    v1::DomainDevices devices(const std::string& key);
+    std::vector<v1::DomainDevices> devices();
 
     // The hypervisor has signalled that some domain's state changed.
     void check_domains();
@@ -166,6 +179,12 @@ private:
     void recover_half_built(Managed& managed, const std::optional<DomainInfo>& info);
     void recover_live(Managed& managed, const DomainInfo& info);
     void release_unknown_rings(const Infos& infos);
+
+    // --- devices.cpp
+    v1::Device begin_attach(Managed& managed, const std::string& device, const std::function<void()>& begin);
+    void detached(const std::string& uuid, const std::string& device);
+    void recover_devices(Managed& managed);
+    static void drop_detaching(v1::DomainRecord& record);
 
     Parts parts_;
     ManagerOptions options_;

@@ -172,6 +172,7 @@ void DomainManager::begin_end(Managed& managed, v1::Afterwards afterwards, const
 void DomainManager::kill(Managed& managed) {
     if (managed.console) managed.console->console().drain();
     managed.console.reset();
+    parts_.devices.stop(managed.domain());
     parts_.store.release(managed.domain());
     managed.killed = false;
     boost::asio::post(slow_calls_, [this, uuid = std::string(managed.uuid()), domain = managed.domain()] {
@@ -280,6 +281,7 @@ void DomainManager::restart(Managed& managed) {
     record.set_end_explanation("");
     record.set_end_handled(false);
     record.set_domid(0);
+    drop_detaching(record);
     record.set_target_memory_kib(record.config().memory_kib());
     managed.building_percent = 0;
     save(managed);

@@ -1,5 +1,6 @@
 // The part of DomainManager that takes over what an earlier daemon left.
 
+#include <algorithm>
 #include <set>
 
 #include "lifecycle/domain_manager.h"
@@ -33,6 +34,11 @@ void DomainManager::recover() {
         recover_record(managed, info_of(managed, infos));
     }
     release_unknown_rings(infos);
+    parts_.devices.clean_up([&](DomId domain) {
+        return std::any_of(domains_.begin(), domains_.end(), [&](const auto& entry) {
+            return entry.second->record.phase() == v1::PHASE_LIVE && entry.second->domain() == domain;
+        });
+    });
     nodes_.write_control_domain(own_vcpus(infos));
     pools_.write_first_name();
     check_domains();
@@ -101,6 +107,7 @@ void DomainManager::recover_live(Managed& managed, const DomainInfo& info) {
     } catch (const std::exception& problem) {
         log_error("the console of {} cannot be connected again: {}", managed.name(), problem.what());
     }
+    recover_devices(managed);
     // Killed between recording the domain as complete and starting it.
     if (info.paused && !record.start_paused() && !info.shut_down && !record.end_handled())
         parts_.hypervisor.unpause(info.domain);

@@ -66,7 +66,8 @@ public:
     PciFunction& add(PciAddress address, const PciFunction::Shape& shape);
     [[nodiscard]] PciFunction* find(PciAddress address);
     void clear();
-    // An edge, or a level that stays until withdraw(). Sends as long as the line isn't masked.
+    // An edge, or a level that stays until withdraw_line(). Sends unless the line is masked; pulse() sends a
+    // level again, as an IO-APIC does once the mask is away.
     void assert_line(uint32_t line);
     void withdraw_line(uint32_t line) { lines[line].asserted = false; }
 

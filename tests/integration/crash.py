@@ -4,7 +4,7 @@
 
 The guest, as the control domain, presses debug keys: C ends the hypervisor, W makes a CPU hang with interrupts off, which the
 watchdog must see. Without the watchdog nothing happens, which shows that it was that. An exception of the hypervisor's own is had by
-an image whose function for debug keys begins with an instruction that is none.
+a build with a planted bug (the preset "planted"), in which the key q reads through a null pointer.
 """
 
 import argparse
@@ -15,39 +15,27 @@ import tempfile
 import time
 from pathlib import Path
 
-from toolstack import BUILD, time_factor
+from toolstack import time_factor
 
-from findings import Findings
+from commands.builds import configure_and_build
+import screens
+from findings import Findings, image_parser
 from isolation import Monitor
 
 CPUS = 3
+# Where the planted bug is, by whichever name the compiler leaves it.
+FAULTY = "(?:show_domains|handle_debug_key)"
 
 
-def breaking_image(options, folder):
-    """A copy of the image in which handle_debug_key begins with ud2; its path."""
-    image = Path(options.hypervisor)
-    linked = next(image.parent.rglob("torii64.elf"))
-    listing = subprocess.run(["nm", "--demangle", linked], check=True, stdout=subprocess.PIPE, text=True).stdout
-    address = {name: int(at, 16) for at, _, name in (line.split(" ", 2) for line in listing.splitlines())}
-    data = bytearray(image.read_bytes())
-    # The container's content begins behind one page, with the first byte of the image (make_container.py).
-    place = 4096 + address["torii::handle_debug_key(char)"] - address["image_start"]
-    data[place:place + 2] = b"\x0f\x0b"
-    path = Path(folder) / "breaking.elf"
-    path.write_bytes(data)
-    return path
-
-
-def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=False, until=None):
-    """The console of a machine that ends, or is ended after `seconds`, or two seconds after it shows `until`; `during(monitor)` is
-    called while it runs."""
+def console_of(options, keys, arguments, *, seconds=8, during=None, hypervisor=None, until=None, resets=False):
+    """The console of a machine that ends, or is ended after `seconds`, or two seconds after it shows `until`, a pattern;
+    `during(monitor)` is called while it runs. A reset is its end, or, with `resets`, a reset."""
     with tempfile.TemporaryDirectory(prefix="torii-crash-") as folder:
         path = Path(folder) / "monitor"
         log = Path(folder) / "console"
-        image = breaking_image(options, folder) if breaking else options.hypervisor
         command = ["qemu-system-x86_64", "-accel", "tcg", "-M", "q35", "-cpu", "qemu64", "-m", "512", "-smp", str(CPUS),
                    "-display", "none", "-serial", f"file:{log}", "-monitor", f"unix:{path},server=on,wait=off", "-nic", "none",
-                   "-no-reboot", "-kernel", image,
+                   *([] if resets else ["-no-reboot"]), "-kernel", hypervisor or options.hypervisor,
                    "-append", f"console=com1 com1=115200 dom0_mem=128M maxcpus={CPUS} {arguments}",
                    "-initrd", f"{options.guest} keys={keys} seconds=600"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as machine:
@@ -59,7 +47,7 @@ def console_of(options, keys, arguments, *, seconds=8, during=None, breaking=Fal
                         time.sleep(0.1)
                     during(monitor)
                 deadline = time.monotonic() + seconds * time_factor()
-                while until is not None and until not in read(log) and time.monotonic() < deadline:
+                while until is not None and not re.search(until, read(log)) and time.monotonic() < deadline:
                     time.sleep(0.1)
                 machine.wait(2 if until is not None else seconds * time_factor())
             except subprocess.TimeoutExpired:
@@ -74,12 +62,19 @@ def read(log):
     return log.read_text(errors="replace") if log.exists() else ""
 
 
+def check_exception(findings, text):
+    """What is said of a read through a null pointer in the hypervisor."""
+    findings.check("an exception in the hypervisor" in text and re.search(r"vector 14 error 0x0 cr2 0x[0-9a-f]{1,3}\n.*rip 0x", text) is not None,
+                   "it says which exception, at which address, with registers")
+    findings.check(re.search(rf"  at {FAULTY}\+0x[^\n]*\n(.*\n)*.*called from dispatch\w*\+", text) is not None,
+                   "and where it happened, by name")
+    findings.check(all(len(line) <= 80 for line in re.findall(r"\(torii\) (.* (?:rip|rax|rdx|rbp|r10|r13) 0x.*)", text)),
+                   "the lines of registers fit a screen")
+
+
 def main():
     """Exit code 0: all as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"))
-    parser.add_argument("--guest", default=str(BUILD / "guests/debug_key.elf"))
-    options = parser.parse_args()
+    options = image_parser(__doc__, "debug_key").parse_args()
     findings = Findings()
 
     text, ended = console_of(options, "C", "sync_console", seconds=40)
@@ -95,13 +90,20 @@ def main():
     text, ended = console_of(options, "C", "noreboot", seconds=60, until="option noreboot")
     findings.check("PANIC" in text and "(option noreboot)" in text and not ended, "with noreboot it stays")
 
-    text, ended = console_of(options, "C", "noreboot", seconds=60, until="option noreboot", breaking=True)
-    findings.check("an exception in the hypervisor" in text and re.search(r"vector 6 .*\n.*rip 0x", text) is not None,
-                   "an exception of its own shows vector and registers")
-    findings.check("at handle_debug_key+0x0" in text and re.search(r"called from dispatch\w*\+", text) is not None,
-                   "and where it happened, by name")
-    findings.check(all(len(line) <= 80 for line in re.findall(r"\(torii\) (.* (?:rip|rax|rdx|rbp|r10|r13) 0x.*)", text)),
-                   "the lines of registers fit a screen")
+    planted = configure_and_build("planted", ("torii_elf",)) / "torii.elf"
+    text, ended = console_of(options, "q", "noreboot", seconds=60, until="option noreboot", hypervisor=planted)
+    findings.check("(option noreboot)" in text and not ended, "a planted bug: with noreboot the machine stays")
+    check_exception(findings, text)
+    text, _ = console_of(options, "q", "", seconds=60, hypervisor=planted, until=r"PANIC(.*\n)+.*PANIC", resets=True)
+    first, *others = text.split("PANIC")
+    findings.check(len(others) == 2 and "restarts in 5 seconds" in others[0] and others[0].count("Pressing q") == 1 and "Pressing q" in first,
+                   "without it the machine restarts, and comes as far again")
+    check_exception(findings, text)
+    for efi in False, True:
+        screens.check_crash(findings, argparse.Namespace(hypervisor=planted, guest=options.guest), "q", "an exception in the hypervisor",
+                            FAULTY, efi=efi)
+    text, ended = console_of(options, "q", "", seconds=6)
+    findings.check("d0: life" in text and "PANIC" not in text and not ended, "without the bug the key does what it should")
 
     text, ended = console_of(options, "W", "watchdog watchdog_timeout=2", seconds=60)
     hanging = re.search(r"CPU (\d) has taken no timer interrupt", text)

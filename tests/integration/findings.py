@@ -1,6 +1,16 @@
 """Collects what was not as it should be, and turns a machine's failure into such a finding."""
 
-from toolstack import MachineFailure
+import argparse
+
+from toolstack import BUILD, MachineFailure
+
+
+def image_parser(description, guest):
+    """A parser for tests that boot one small guest as the control domain: which hypervisor, and which guest."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"), help="its image (default: %(default)s)")
+    parser.add_argument("--guest", default=str(BUILD / f"guests/{guest}.elf"), help="the control domain's (default: %(default)s)")
+    return parser
 
 
 class Findings(list):

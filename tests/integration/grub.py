@@ -7,7 +7,6 @@ so that it runs far from where it was linked to be loaded, and with EFI and a gu
 in front of the arguments; Debian's menu writes the word "placeholder" there.
 """
 
-import argparse
 import re
 import shutil
 import struct
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from toolstack import BUILD, time_factor
 
-from findings import Findings
+from findings import Findings, image_parser
 
 MENU = """\
 serial --unit=0 --speed=115200
@@ -108,9 +107,7 @@ def check_services(findings, options, folder):
 
 def main():
     """Exit code 0: booted, and the options reached where they belong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"))
-    parser.add_argument("--guest", default=str(BUILD / "guests/conformance.elf"))
+    parser = image_parser(__doc__, "conformance")
     parser.add_argument("--efi-guest", default=str(BUILD / "guests/efi_services.elf"))
     options = parser.parse_args()
     findings = Findings()

@@ -6,7 +6,6 @@ The machine is stopped again and again; whenever ring 3 runs, QEMU's monitor tel
 the hypervisor's private slots may be there; with xpti=no, which shows that the test can see it, the direct map must be.
 """
 
-import argparse
 import re
 import socket
 import subprocess
@@ -15,9 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from toolstack import BUILD
-
-from findings import Findings
+from findings import Findings, image_parser
 
 DIRECT_MAP = (0xffff830000000000, 0xffff880000000000)
 PERMANENT_AND_TABLES = (0xffff808000000000, 0xffff810000000000)
@@ -96,10 +93,7 @@ def sample(options, arguments):
 
 def main():
     """Exit code 0: isolated when asked for, and seen when not."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"))
-    parser.add_argument("--guest", default=str(BUILD / "guests/conformance.elf"))
-    options = parser.parse_args()
+    options = image_parser(__doc__, "conformance").parse_args()
     findings = Findings()
     open_samples = sample(options, "xpti=no")
     findings.check(open_samples and all(overlap(mapped, DIRECT_MAP) >= 512 << 20 for mapped in open_samples),

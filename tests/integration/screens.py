@@ -7,8 +7,8 @@ that crashes the hypervisor. Text mode is read from the card's memory; of the fr
 found by the font that the image was built with.
 """
 
-import argparse
 import importlib.util
+import re
 import struct
 import subprocess
 import sys
@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from toolstack import BUILD, time_factor
+from toolstack import time_factor
 
 import grub
-from findings import Findings
+from findings import Findings, image_parser
 from isolation import Monitor
 
 FONT = Path("/usr/share/grub/ascii.pf2")
@@ -88,6 +88,17 @@ def rows_shown(machine_options, wanted, *, efi, folder):
             machine.kill()
 
 
+def check_crash(findings, options, key, reason, name, *, efi):
+    """What the screen shows when the hypervisor has crashed by a debug key; `name` is a function, as a pattern."""
+    where = f"{'EFI frame buffer' if efi else 'text mode'}, key {key}"
+    rows = boot(options, "", f"keys={key} seconds=600", "option noreboot", efi=efi)
+    good = findings.check(rows[0].startswith(f"(torii) PANIC on CPU 0: {reason}"), f"{where}: a crash begins at the top")
+    good &= findings.check(any(re.search(rf"(at|called from) {name}\+0x", row) for row in rows), f"{where}: with names of functions")
+    good &= findings.check(any("(option noreboot)" in row for row in rows), f"{where}: and stays")
+    if not good:
+        print("\n".join(rows))
+
+
 def boot(options, arguments, guest, wanted, *, efi):
     """The screen of one machine."""
     arguments = f"console=com1,vga com1=115200 dom0_mem=96M noreboot {arguments}"
@@ -104,10 +115,7 @@ def boot(options, arguments, guest, wanted, *, efi):
 
 def main():
     """Exit code 0: all screens show what they should."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypervisor", default=str(BUILD / "torii.elf"))
-    parser.add_argument("--guest", default=str(BUILD / "guests/debug_key.elf"))
-    options = parser.parse_args()
+    options = image_parser(__doc__, "debug_key").parse_args()
     findings = Findings()
     for efi in False, True:
         where = "EFI's frame buffer" if efi else "text mode"
@@ -120,12 +128,7 @@ def main():
         good = findings.check(any("keys: h this list" in row for row in rows), f"{where}: with vga=keep, what is logged later too")
         if not good:
             print("\n".join(rows))
-        rows = boot(options, "", "keys=C seconds=600", "option noreboot", efi=efi)
-        good = findings.check(rows[0].startswith("(torii) PANIC on CPU 0: asked for by debug key"), f"{where}: a crash begins at the top")
-        good &= findings.check(any("called from handle_debug_key+0x" in row for row in rows), f"{where}: with names of functions")
-        good &= findings.check(any("(option noreboot)" in row for row in rows), f"{where}: and stays")
-        if not good:
-            print("\n".join(rows))
+        check_crash(findings, options, "C", "asked for by debug key", "handle_debug_key", efi=efi)
     return findings.exit_code()
 
 

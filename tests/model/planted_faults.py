@@ -7,7 +7,8 @@ A piece that the source no longer has is an error, so the list keeps up with the
 conditions in the sources, where every check would read twice.
 
 usage: planted_faults.py BUILD [NAME...]       BUILD has the tests built; one of the preset tsan plants THREAD_FAULTS
-       planted_faults.py --write NAME FOLDER   writes the changed file; cmake -DTORII_PLANTED_FAULT=NAME builds with it
+       planted_faults.py --write NAME FOLDER   writes the changed file; cmake -DTORII_PLANTED_FAULT=NAME builds with it,
+                                               the machine's image as well as the host's tests
 """
 import json
 import os
@@ -174,6 +175,11 @@ THREAD_FAULTS = {
         "    struct { void unlock() {} } guard;\n    if (domain.relinquish_stage"),
 }
 
+# For an image that a machine boots (the preset "planted"): tests/integration/crash.py shows what it says at its end.
+MACHINE_FAULTS = {
+    "end-of-domains-unchecked": (CALL + "debug_keys.cpp", "        if (!domain) return;\n", ""),
+}
+
 
 def link(build, folder, target, changed, sanitizers):
     """Links a test with the changed object before the libraries, which then don't give theirs; returns the program."""
@@ -202,7 +208,7 @@ def compile_command(build, source):
 
 def write_changed(name, folder):
     """Writes the changed file into the folder; returns it and the original."""
-    relative, piece, instead = (FAULTS | THREAD_FAULTS)[name]
+    relative, piece, instead = (FAULTS | THREAD_FAULTS | MACHINE_FAULTS)[name]
     source = os.path.join(ROOT, relative)
     with open(source, encoding="utf-8") as file:
         text = file.read()

@@ -18,7 +18,7 @@ FILES = {
     "/lib/systemd/system/toriid.service": "-rw-r--r--", "/lib/systemd/system/toriid.socket": "-rw-r--r--",
     "/lib/systemd/system/xen.service.d/not-on-torii.conf": "-rw-r--r--",
     "/lib/systemd/system/xendomains.service.d/not-on-torii.conf": "-rw-r--r--", "/usr/bin/torii": "-rwxr-xr-x",
-    "/usr/lib/torii/on-torii": "-rwxr-xr-x", "/usr/sbin/toriid": "-rwxr-xr-x",
+    "/usr/lib/torii/on-torii": "-rwxr-xr-x", "/usr/sbin/toriid": "-rwxr-xr-x", "/usr/sbin/torii-nat": "-rwxr-xr-x",
     "/usr/share/bash-completion/completions/torii": "-rw-r--r--", "/usr/share/doc/torii/copyright": "-rw-r--r--",
     "/usr/share/man/man1/torii.1.gz": "-rw-r--r--", "/usr/share/man/man5/torii-guest.5.gz": "-rw-r--r--",
     "/usr/share/man/man8/toriid.8.gz": "-rw-r--r--",
@@ -54,7 +54,7 @@ class Contents(unittest.TestCase):
             self.assertIn(name, depends)
         with tempfile.TemporaryDirectory(prefix="torii-contents-") as folder:
             subprocess.run(["dpkg-deb", "-x", self.package, folder], check=True, timeout=60)
-            for name in ("usr/bin/torii", "usr/sbin/toriid"):
+            for name in ("usr/bin/torii", "usr/sbin/toriid", "usr/sbin/torii-nat"):
                 self.assertNotIn("not stripped", said_by("file", f"{folder}/{name}"))
             self.assertEqual(said_by("grub-file", "--is-x86-multiboot2", f"{folder}/boot/torii.elf"), "")
             self.assertEqual(said_by(f"{folder}/usr/bin/torii", "--version").strip(), f"torii {GIVEN['version']}")

@@ -25,7 +25,8 @@ RULES = {
     "hypervisor/core/console": HYPERVISOR_PARTS,
     "hypervisor/core/grant": (*HYPERVISOR_PARTS, "hypervisor/core/memory"),
     "hypervisor/core/pci": (*HYPERVISOR_PARTS, "hypervisor/core/memory"),
-    "hypervisor/core/interrupt": (*HYPERVISOR_PARTS, "hypervisor/core/memory", "hypervisor/core/event", "hypervisor/core/pci"),
+    "hypervisor/core/interrupt": (*HYPERVISOR_PARTS, "hypervisor/core/memory", "hypervisor/core/event", "hypervisor/core/pci",
+                                  "hypervisor/core/sched/timer.h"),
     # It composes the parts, the state of paravirtual memory and CPUs among them, and counts what happens.
     "hypervisor/core/domain": (*HYPERVISOR_PARTS, *CORE, "hypervisor/arch/x86/pv", "hypervisor/core/call/counters.h",
                                "hypervisor/core/call/context.h"),

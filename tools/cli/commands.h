@@ -25,7 +25,10 @@ void add_console_commands(CLI::App& app, Context& context);    // commands_conso
 void add_machine_commands(CLI::App& app, Context& context);    // commands_machine.cpp
 void add_vcpu_commands(CLI::App& app, Context& context);       // commands_vcpu.cpp
 void add_sched_commands(CLI::App& app, Context& context);      // commands_sched.cpp
+void add_device_commands(CLI::App& app, Context& context);     // commands_devices.cpp
 void add_top_command(CLI::App& app, Context& context);         // commands_top.cpp
+void add_image_commands(CLI::App& app, Context& context);      // commands_image.cpp
+void add_ssh_command(CLI::App& app, Context& context);         // commands_image.cpp
 void add_completion_command(CLI::App& app, Context& context);  // completion.cpp
 
 // Writes to standard output; throws Failure (kSystem) when that fails, so that a full disk is not taken for

@@ -1,14 +1,13 @@
 #include <torii/failure.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "ask_domains.h"
 #include "commands.h"
 #include "config_file.h"
+#include "progress_line.h"
 #include "render.h"
 #include "sizes.h"
 
@@ -98,31 +97,14 @@ Description describe(const CLI::App& command, const CreateOptions& options) {
     return description;
 }
 
-// A line that is written over; only on a terminal.
-class ProgressLine {
-public:
-    explicit ProgressLine(bool wanted) : wanted_(wanted && ::isatty(STDERR_FILENO) == 1) {}
-    ~ProgressLine() {
-        if (shown_) std::fputs("\r\x1B[K", stderr);
-    }
-    void show(const v1::Progress& progress) {
-        if (!wanted_) return;
-        std::fprintf(stderr, "\r\x1B[K%3u %% %s", progress.percent(), progress.step().c_str());
-        shown_ = true;
-    }
-
-private:
-    bool wanted_;
-    bool shown_ = false;
-};
-
 ExitCode create(const Context& context, const Description& description) {
     Connection connection(context.socket);
     v1::Domain domain;
     {
         ProgressLine line(!context.quiet && !context.json);
-        domain =
-            ask_create(connection, description, [&](const v1::Progress& progress) { line.show(progress); });
+        domain = ask_create(connection, description, [&](const v1::Progress& progress) {
+            line.show(progress.percent(), progress.step());
+        });
     }
     if (context.json) {
         print(render_domain_json(domain));

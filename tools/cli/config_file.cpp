@@ -1,17 +1,14 @@
 #include "config_file.h"
 
-#include <toml++/toml.h>
 #include <torii/cpu_set.h>
 #include <torii/failure.h>
 
-#include <array>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <limits>
 #include <sstream>
 
-#include "sizes.h"
+#include "config_devices.h"
+#include "config_reader.h"
 
 namespace torii::cli {
 namespace {
@@ -21,91 +18,8 @@ namespace fs = std::filesystem;
 constexpr int64_t kMaxWeight = 65535;
 constexpr int64_t kMaxCap = 65534;
 
-class Reader {
-public:
-    explicit Reader(const std::string& path) : path_(path) {}
-
-    [[noreturn]] void fail(const toml::source_region& where, const std::string& what) const {
-        throw Failure(ErrorCode::kConfigurationSyntax,
-                      path_ + ":" + std::to_string(where.begin.line) + ": " + what);
-    }
-
-    std::string text(const std::string& key, const toml::node& node) const {
-        const auto value = node.value_exact<std::string>();
-        if (!value) fail(node.source(), "\"" + key + "\" must be a text in quotes");
-        return *value;
-    }
-
-    bool flag(const std::string& key, const toml::node& node) const {
-        const auto value = node.value_exact<bool>();
-        if (!value) fail(node.source(), "\"" + key + "\" must be true or false");
-        return *value;
-    }
-
-    int64_t number(const std::string& key, const toml::node& node) const {
-        const auto value = node.value_exact<int64_t>();
-        if (!value) fail(node.source(), "\"" + key + "\" must be a whole number");
-        return *value;
-    }
-
-    uint32_t count(const std::string& key, const toml::node& node) const {
-        const int64_t value = number(key, node);
-        if (value < 0 || value > std::numeric_limits<uint32_t>::max()) {
-            fail(node.source(), "\"" + key + "\" cannot be " + std::to_string(value));
-        }
-        return static_cast<uint32_t>(value);
-    }
-
-    template <typename Limit>
-    uint32_t limited(const std::string& key, const toml::node& node, Limit limit) const {
-        try {
-            return limit(number(key, node));
-        } catch (const Failure& failure) {
-            if (failure.code() == ErrorCode::kConfigurationSyntax) throw;
-            fail(node.source(), key + ": " + failure.what());
-        }
-    }
-
-    template <typename Convert>
-    auto converted(const std::string& key, const toml::node& node, Convert convert) const {
-        try {
-            return convert(text(key, node));
-        } catch (const Failure& failure) {
-            if (failure.code() == ErrorCode::kConfigurationSyntax) throw;
-            fail(node.source(), key + ": " + failure.what());
-        }
-    }
-
-    // A number of MiB, or a text such as "2G".
-    uint64_t memory(const std::string& key, const toml::node& node) const {
-        if (node.is_integer()) {
-            const int64_t value = number(key, node);
-            if (value < 0 || value > (int64_t{1} << 40)) {
-                fail(node.source(), "\"" + key + "\" cannot be " + std::to_string(value) + " MiB");
-            }
-            return static_cast<uint64_t>(value) << 10;
-        }
-        return converted(key, node, [](const std::string& word) { return parse_memory_kib(word); });
-    }
-
-    std::string file(const std::string& key, const toml::node& node) const {
-        const std::string name = text(key, node);
-        if (name.empty()) return name;
-        return fs::absolute(fs::path(path_).parent_path() / name).lexically_normal().string();
-    }
-
-private:
-    const std::string& path_;
-};
-
-using Setter = std::function<void(const Reader&, const std::string&, const toml::node&, Description&)>;
-struct Key {
-    const char* name;
-    Setter set;
-};
-
-const std::array<Key, 19>& keys() {
-    static const std::array<Key, 19> table{{
+const std::vector<Key<Description>>& keys() {
+    static const std::vector<Key<Description>> table{
         {"name", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_name(r.text(k, n)); }},
         {"uuid", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_uuid(r.text(k, n)); }},
         {"kernel", [](auto& r, auto& k, auto& n, auto& d) { d.config.set_kernel(r.file(k, n)); }},
@@ -134,15 +48,16 @@ const std::array<Key, 19>& keys() {
         {"tsc", [](auto& r, auto& k, auto& n,
                    auto& d) { d.config.set_tsc_mode(r.converted(k, n, parse_tsc_mode)); }},
         {"paused", [](auto& r, auto& k, auto& n, auto& d) { d.paused = r.flag(k, n); }},
-    }};
+        {"disk",
+         [](auto& r, auto& k, auto& n, auto& d) {
+             r.tables(k, n, [&](const toml::table& table) { read_disk(r, table, *d.config.add_disks()); });
+         }},
+        {"net",
+         [](auto& r, auto& k, auto& n, auto& d) {
+             r.tables(k, n, [&](const toml::table& table) { read_net(r, table, *d.config.add_nets()); });
+         }},
+    };
     return table;
-}
-
-std::string known_keys() {
-    std::string list;
-    for (const Key& key : keys())
-        list += (list.empty() ? "" : ", ") + std::string(key.name);
-    return list;
 }
 
 }  // namespace
@@ -198,17 +113,7 @@ Description parse_description(const std::string& text, const std::string& path) 
     } catch (const toml::parse_error& error) {
         reader.fail(error.source(), std::string(error.description()));
     }
-    for (const auto& [name, node] : table) {
-        const std::string key(name.str());
-        const Key* found = nullptr;
-        for (const Key& known : keys()) {
-            if (key == known.name) found = &known;
-        }
-        if (found == nullptr) {
-            reader.fail(name.source(), "unknown key \"" + key + "\"; known are: " + known_keys());
-        }
-        found->set(reader, key, node, description);
-    }
+    reader.read(table, keys(), description);
     return description;
 }
 

@@ -61,9 +61,12 @@ int run_program(int argument_count, char** arguments) {
     add_guests_commands(app, context);
     add_console_commands(app, context);
     add_machine_commands(app, context);
+    add_device_commands(app, context);
     add_vcpu_commands(app, context);
     add_sched_commands(app, context);
     add_top_command(app, context);
+    add_image_commands(app, context);
+    add_ssh_command(app, context);
     add_completion_command(app, context);
     try {
         app.parse(argument_count, arguments);

@@ -6,6 +6,7 @@
 
 #include "json.h"
 #include "render_cpus.h"
+#include "render_devices.h"
 #include "sizes.h"
 
 namespace torii::cli {
@@ -85,6 +86,13 @@ void write_domain(JsonWriter& json, const v1::Domain& domain) {
         json.field("on_poweroff", end_action_word(config.on_poweroff()));
         json.field("on_reboot", end_action_word(config.on_reboot()));
         json.field("on_crash", end_action_word(config.on_crash()));
+    }
+    if (domain.devices_size() != 0) {
+        json.key("devices");
+        json.begin_array();
+        for (const v1::Device& device : domain.devices())
+            write_device(json, device);
+        json.end_array();
     }
     json.end_object();
 }
@@ -193,6 +201,8 @@ std::string render_domain(const v1::Domain& domain) {
         add_row(rows, "on crash", end_action_word(config.on_crash()));
         add_row(rows, "terminal", domain.terminal());
         add_row(rows, "console log", domain.console_log());
+        for (const v1::Device& device : domain.devices())
+            add_row(rows, "device", describe_device(device));
     }
     return render_table(rows);
 }

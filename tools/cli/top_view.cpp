@@ -47,6 +47,29 @@ void add(TimeShares& sum, const TimeShares& part) {
     sum.offline += part.offline;
 }
 
+std::optional<TrafficRates> compare_traffic(const v1::DomainVcpus& before, const v1::DomainVcpus& after,
+                                            double elapsed) {
+    if (!after.has_traffic() || elapsed <= 0) return std::nullopt;
+    const v1::Traffic& then = before.has_traffic() ? before.traffic() : after.traffic();
+    const v1::Traffic& now = after.traffic();
+    const auto rate = [&](uint64_t earlier, uint64_t later) {
+        return grown(earlier, later) * kNanosecondsPerSecond / elapsed;
+    };
+    return TrafficRates{
+        rate(then.bytes_read(), now.bytes_read()), rate(then.bytes_written(), now.bytes_written()),
+        rate(then.bytes_received(), now.bytes_received()), rate(then.bytes_sent(), now.bytes_sent())};
+}
+
+std::string rate_text(const std::optional<TrafficRates>& traffic, double TrafficRates::*part) {
+    return traffic ? format_kib(static_cast<uint64_t>((*traffic).*part) >> 10) : "-";
+}
+
+constexpr double TrafficRates::*kRates[] = {&TrafficRates::read, &TrafficRates::written,
+                                            &TrafficRates::received, &TrafficRates::sent};
+constexpr const char* kRateHeads[] = {"READ/s", "WRITE/s", "RECV/s", "SEND/s"};
+constexpr const char* kRateFields[] = {"read_bytes_per_second", "write_bytes_per_second",
+                                       "receive_bytes_per_second", "send_bytes_per_second"};
+
 DomainActivity compare_domain(const v1::DomainVcpus& before, const v1::DomainVcpus& after, double elapsed) {
     DomainActivity activity;
     activity.domain = after.domain();
@@ -67,6 +90,7 @@ DomainActivity compare_domain(const v1::DomainVcpus& before, const v1::DomainVcp
         activity.vcpus.push_back(std::move(vcpu));
     }
     const double online = sum.running + sum.runnable + sum.blocked;
+    activity.traffic = compare_traffic(before, after, elapsed);
     if (told) activity.shares = in_percent(sum, online, online + sum.offline);
     return activity;
 }
@@ -138,6 +162,8 @@ void write_domain(JsonWriter& json, const DomainActivity& activity) {
     json.key("cpu_percent");
     json.number(fixed(activity.cpu_percent));
     write_shares(json, activity.shares);
+    for (size_t i = 0; i < std::size(kRates) && activity.traffic; i++)
+        json.field(kRateFields[i], static_cast<uint64_t>((*activity.traffic).*kRates[i]));
     json.field("cpu_time_ns", domain.cpu_time_ns());
     json.key("vcpus");
     json.begin_array();
@@ -179,6 +205,9 @@ std::string render_activity(const Activity& activity, bool vcpus) {
                        " % busy in the last " + fixed(activity.seconds) + " s\n";
     std::vector<std::vector<std::string>> rows{
         {"NAME", "ID", "STATE", "VCPUS", "CPU%", "RUN%", "WAIT%", "BLOCKED%", "OFFLINE%", "MEMORY"}};
+    const bool traffic = std::any_of(activity.domains.begin(), activity.domains.end(),
+                                     [](const DomainActivity& domain) { return domain.traffic.has_value(); });
+    if (traffic) rows[0].insert(rows[0].end(), std::begin(kRateHeads), std::end(kRateHeads));
     for (const DomainActivity& domain : activity.domains) {
         rows.push_back({domain.domain.name(), std::to_string(domain.domain.domid()),
                         state_word(domain.domain), online_of_max(domain.domain), fixed(domain.cpu_percent),
@@ -187,6 +216,8 @@ std::string render_activity(const Activity& activity, bool vcpus) {
                         share_text(domain.shares, &TimeShares::blocked),
                         share_text(domain.shares, &TimeShares::offline),
                         format_kib(domain.domain.memory_kib())});
+        for (size_t i = 0; i < std::size(kRates) && traffic; i++)
+            rows.back().push_back(rate_text(domain.traffic, kRates[i]));
         if (vcpus) add_vcpu_rows(rows, domain);
     }
     return text + render_table(rows);

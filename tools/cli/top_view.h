@@ -24,12 +24,21 @@ struct VcpuActivity {
     std::optional<TimeShares> shares;  // nothing when the hypervisor does not tell
 };
 
+// Bytes in a second.
+struct TrafficRates {
+    double read = 0;
+    double written = 0;
+    double received = 0;
+    double sent = 0;
+};
+
 struct DomainActivity {
     v1::Domain domain;
     double cpu_percent = 0;  // of one CPU: 400 is four whole CPUs
     // Of the time of its vCPUs that are online, together; so 100 is all that it could have. Offline is of all
     // its vCPUs.
     std::optional<TimeShares> shares;
+    std::optional<TrafficRates> traffic;  // nothing without disks and networks
     std::vector<VcpuActivity> vcpus;
 };
 

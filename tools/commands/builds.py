@@ -3,7 +3,7 @@
 from commands.steps import BUILD, ROOT, run, say
 
 # What a test in QEMU needs of the release build.
-MACHINE_TARGETS = ("torii_elf", "toriid", "torii", "deb", "guests", "conformance")
+MACHINE_TARGETS = ("torii_elf", "toriid", "torii", "torii-nat", "deb", "guests", "conformance")
 
 
 def configure_and_build(preset, targets=()):

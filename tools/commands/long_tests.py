@@ -18,8 +18,8 @@ RESULTS = ROOT / "docs" / "long-tests.md"
 HEADER = """\
 # Long tests: the last result of each
 
-Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the first issue's
-"Shows" that the test shows.
+Written by `./tools/test --long NAME`; `./tools/test --long` lists what there is. "Point" is the point of the "Shows" of the
+first issue, or of the one that is named, that the test shows.
 
 | test | point | result | portions | minutes | date | commit |
 |---|---|---|---|---|---|---|
@@ -46,7 +46,8 @@ _MACHINE = "{root}/tests/integration"
 # Where each fuzz target lies; an hour of each, in portions of ten minutes that share what they have found.
 _FUZZ_FOLDERS = {"unpack": "boot", "image": "guest_abi", "decoder": "decoder", "xenstore_wire": "xenstore",
                  "xenstore_ring": "xenstore", "console_ring": "console", "hypercalls": "hypercalls",
-                 "page_tables": "hypercalls"}
+                 "page_tables": "hypercalls", **dict.fromkeys(("block_request", "block_front", "block_back", "net_request", "net_offload",
+                                                               "net_front", "net_ring"), "backends")}
 _FUZZ = ("mkdir -p {{root}}/build/long/corpus-{name} && nice {{build}}/tests/fuzz/{folder}/{name}_fuzz "
          "{{root}}/build/long/corpus-{name} -artifact_prefix={{root}}/build/long/ -max_total_time=600 -max_len=4000 "
          "-len_control=0 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0")
@@ -76,12 +77,25 @@ REGISTRY = (
     *(LongTest(f"stress-{cpus}", "3.1", f"dom0 and four guests of four vCPUs, all busy for {minutes} minutes on a machine of CPUs: {cpus}", 1,
                ("{python}", f"{_MACHINE}/stress.py", "--cpus", str(cpus), "--minutes", str(minutes)))
       for cpus, minutes in ((1, 5), (2, 20), (4, 5), (8, 20))),
-    *(LongTest(f"installation-{firmware}", "dom0 owns the machine", f"the Debian package installed, upgraded and purged on plain Debian under {firmware}", 1,
+    *(LongTest(f"installation-{firmware}", "third", f"the Debian package installed, upgraded and purged, beside plain Debian and on Torii, under {firmware}", 1,
                ("{python}", f"{_MACHINE}/installation.py", "--firmware", firmware))
       for firmware in ("bios", "uefi")),
+    *(LongTest(f"run-disk-{firmware}", "third", f"./tools/run --disk, its console, ssh and a reboot, under {firmware}", 1,
+               ("{python}", f"{_MACHINE}/run_disk.py", "--firmware", firmware))
+      for firmware in ("bios", "uefi")),
+    *(LongTest(f"installed-hardware-{machine}", "third 1", f"an installed Debian on each kind of disk of a {machine}; all devices under fio and iperf3", 1,
+               ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine))
+      for machine in ("q35", "pc")),
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
+    LongTest("split-drivers", "fourth 3, 5", "two guests' disks and networks through 50 kills of toriid, 100 times attach and detach", 1,
+             ("{python}", f"{_MACHINE}/split_drivers.py", "--kills", "50", "--attaches", "100"), targets=(*MACHINE_TARGETS, "neighbour")),
+    LongTest("debian-guest", "fourth 1", "systemd from a disk of ours, behind a NAT, under fio, through kills of toriid", 1,
+             ("{python}", f"{_MACHINE}/debian_guest.py", "--kills", "10"), targets=(*MACHINE_TARGETS, "neighbour")),
+    *(LongTest(f"image-build{tail}", "images", f"torii image build debian, interrupted, built, looked into, booted, grown: {suite}", 1,
+               ("{python}", f"{_MACHINE}/images.py", "--suite", suite, "--kernel", kernel), targets=("torii",))
+      for tail, suite, kernel in (("", "bookworm", "standard"), ("-trixie", "trixie", "cloud"))),
     # A busy host starves CPUs into looking as if they hung: not in CI.
     LongTest("crash", "many CPUs", "each CPU's backtrace at the end, and the watchdog", 1, ("{python}", f"{_MACHINE}/crash.py")),
     LongTest("random-calls", 8, "a million random calls, with a recount after each", 10,

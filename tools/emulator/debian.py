@@ -8,6 +8,7 @@ from emulator.qemu import Configuration, Machine, MachineFailure
 from emulator.shell import Shell
 
 LOGIN = r"root@torii:~# "
+RESET = r"reboot: (?:Restarting system|machine restart)"
 BAD_SIGNS = (r"Kernel panic - not syncing", r"You are in emergency mode", r"Gave up waiting for root")
 
 
@@ -53,6 +54,10 @@ class Debian:
         """Run a command that must succeed; returns its output."""
         return self.shell.run(command, time_limit)
 
+    def ask(self, command, time_limit=120):
+        """What a command, or several, print, whatever else goes to the serial line meanwhile."""
+        return self.shell.text(f"({command})", time_limit).strip()
+
     def power_off(self):
         """Shut the machine down."""
         self.machine.send("poweroff\n")
@@ -61,17 +66,16 @@ class Debian:
             raise MachineFailure(f"{self.machine.name}: QEMU ended with code {code}.")
 
     def reboot(self, entry=None, time_limit=300):
-        """Start again, by the default or another entry of GRUB's menu, and wait for root's shell. The reset is a new start of QEMU:
-        an emulated processor that was reset hardly gets through the firmware again."""
+        """Start again, by the default or another entry of GRUB's menu, and wait for root's shell."""
         if entry:
             self.run(f"grub-reboot '{entry}'")
         self.machine.send("reboot\n")
-        self.machine.wait_end(time_limit=180)
-        self.machine.power_cycle()
+        self.machine.expect(RESET, time_limit=300)
         self.begin(time_limit)
 
 
-def machine(extra, *, name, time_limit, memory="2048", cpus=1, cpu="qemu64", accel="tcg", **configuration):
-    """A machine with these devices (not started yet)."""
-    wanted = Configuration(memory=memory, cpus=cpus, cpu=cpu, accel=accel, extra=[*extra, *network()], **configuration)
+def machine(extra, *, name, time_limit, memory="2048", cpus=1, cpu="qemu64", accel="tcg", card=True, **configuration):
+    """A machine with these devices (not started yet), and a network card unless they have one."""
+    wanted = Configuration(memory=memory, cpus=cpus, cpu=cpu, accel=accel, reboots=True, extra=[*extra, *(network() if card else [])],
+                           **configuration)
     return Machine(wanted, time_limit=time_limit, name=name, log_path=BUILD / "log" / f"{name}.log")

@@ -19,6 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# What QEMU keeps of translated code in a machine that may be reset. Code of a page is translated anew for each address at which a
+# process has it, so after thousands of processes a page of the C library has as many translations. QEMU keeps them over a reset, and
+# walks through all of a page's whenever that page is written to, as firmware and boot loader do then: with its usual 1 GiB that takes
+# them many minutes. When this much is full, all are forgotten.
+TRANSLATED_MIB = 128
 
 
 class MachineFailure(Exception):
@@ -107,7 +112,8 @@ class Machine:
         """QEMU's arguments. Module files are linked into a folder of our own: QEMU's multiboot loader splits at commas
         and spaces, so neither may be in a path."""
         wanted = self.configuration
-        line = ["qemu-system-x86_64", "-M", wanted.machine, "-accel", wanted.accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
+        accel = f"tcg,tb-size={TRANSLATED_MIB}" if wanted.accel == "tcg" and wanted.reboots else wanted.accel
+        line = ["qemu-system-x86_64", "-M", wanted.machine, "-accel", accel, "-cpu", wanted.cpu, "-m", str(wanted.memory),
                 "-smp", str(wanted.cpus), "-display", "none",
                 *(["-serial", "mon:stdio"] if wanted.terminal else ["-serial", "stdio", "-monitor", "none"]), *([] if wanted.reboots else ["-no-reboot"]), "-nic", "none", "-seed", "1", *wanted.extra]
         if wanted.icount:
@@ -249,13 +255,6 @@ class Machine:
         if self._timed_out:
             raise MachineFailure(self._tell("ran out of its time"))
         return self._process.returncode
-
-    def power_cycle(self):
-        """Start QEMU again after the machine has ended itself, as by a reboot; what it prints is added to the same console."""
-        self._process.stdin.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._ended = False
-        self.start()
 
     def running(self):
         """Whether QEMU is still there."""

@@ -65,6 +65,7 @@ def dom0_archive(kernel, guests, binaries, programs=None, drivers=()):
     parts.add_xenstore_clients(archive)
     parts.add_program(archive, "usr/sbin/toriid", find_program(binaries, "toriid"))
     parts.add_program(archive, "usr/bin/torii", find_program(binaries, "torii"))
+    parts.add_program(archive, "usr/sbin/torii-nat", find_program(binaries, "torii-nat"))
     for target, source, mode in (
         ("etc/inittab", "dom0/inittab", 0o644), ("etc/init.d/start", "dom0/start", 0o755),
         ("etc/init.d/stop", "dom0/stop", 0o755), ("etc/profile", "dom0/profile", 0o644),
@@ -87,7 +88,7 @@ def build_dom0(output, kernel, guests, binaries):
 
 def find_program(binaries, name):
     """The built program, at the top of the build or in the folder of its part."""
-    for candidate in (f"dom0/{name}", f"tools/cli/{name}", f"cli/{name}", name):
+    for candidate in (f"dom0/{name}", f"tools/cli/{name}", f"backends/net/{name}", name):
         path = Path(binaries) / candidate
         if path.is_file():
             return path

@@ -17,9 +17,10 @@ PLAIN = FOLDER / "plain.raw"
 KEY = FOLDER / "id_ed25519"  # which the machine's root lets in by ssh
 FILES = Path(__file__).resolve().parent / "disk"
 RELEASE = "bookworm"
-# What a server of Debian's installer has besides the base system; GRUB for both firmwares.
+# What a server of Debian's installer has besides the base system; GRUB for both firmwares; what looks at devices and keeps them busy.
 PACKAGES = ("linux-image-amd64", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "iputils-ping", "openssh-server", "procps", "less",
-            "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "man-db", "bash-completion", "ca-certificates")
+            "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "man-db", "bash-completion", "ca-certificates",
+            "fio", "iperf3", "usbutils", "pciutils")
 SIZE_MIB = 6144
 # sfdisk's words: GRUB's place under BIOS, the EFI system partition, the rest.
 PARTITIONS = """\

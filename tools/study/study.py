@@ -17,12 +17,12 @@ from emulator.qemu import Configuration, Machine, MachineFailure
 from image import build as torii_image
 from image import parts, peer
 from kernels.fetch import fetch, unpack_kernel
-from study import curve, tables
+from study import curve, devices, tables
 
 GUEST = TOOLS / "study" / "guest"
 OUTPUT = BUILD / "study"
 PROGRAMS = {"bench": ("-O2", "bench.c"), "hypercalls": ("-O2", "hypercalls.c"), "mark": ("-O2", "mark.c"),
-            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c")}
+            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c"), "devices": ("-O2", "devices.c")}
 # QEMU's plugin that counts, for the runs whose counting the time stamp counter can't do.
 PLUGIN = OUTPUT / "count.so"
 COUNTED_RUNS = ("idle", *(f"curve-{cpus}" for cpus in curve.CPUS))
@@ -47,8 +47,11 @@ RUNS = {
     "memory-4096": ("elf", "tools", 4096, ""),
     "pair": ("elf", "pair", 2048, ""),
     "idle": ("elf", "idle", 2560, "kernel=vmlinux"),
+    "devices": ("elf", "devices", 2048, ""),
     **{name: ("elf", "curve", 2048, f"cpus={cpus}") for name, cpus in CPUS.items()},
 }
+# Without a hypervisor: name of the run, what is done.
+BARE = {"bare": "bench", "bare-devices": "devices"}
 TIME_LIMIT = 900
 
 
@@ -76,6 +79,8 @@ def build_images(kernel, sides):
     guest = parts.base_archive()
     add_programs(guest)
     guest.add_copy("init", GUEST / "guest-init", 0o755)
+    devices.build_module(kernel, OUTPUT)
+    devices.add_to(guest, kernel, OUTPUT)
     guest.write(OUTPUT / "guest.cpio")
     vmlinux = OUTPUT / "vmlinux"
     vmlinux.write_bytes(unpack_kernel(kernel.image))
@@ -84,6 +89,7 @@ def build_images(kernel, sides):
         add_programs(archive)
         archive.add_copy("init", GUEST / "dom0-init", 0o755)
         archive.add_copy("etc/study-toolstack", GUEST / f"toolstack-{side}", 0o644)
+        devices.add_to(archive, kernel, OUTPUT)
         archive.add_copy("study/vmlinux", vmlinux, 0o644)
         archive.add_copy("study/vmlinuz", kernel.image, 0o644)
         for name in ("pair.elf", "curve.elf"):
@@ -92,11 +98,16 @@ def build_images(kernel, sides):
         archive.write(OUTPUT / f"dom0-{side}.cpio")
 
 
+def device_words(what):
+    """QEMU's words for the machine of a run about devices, and nothing for others."""
+    return ["-plugin", PLUGIN, *devices.machine_words()] if what == "devices" else []
+
+
 def configuration(name, kernel, hypervisors):
     """The machine of a run."""
-    if name == "bare":
-        return Configuration(kernel=kernel.image, kernel_arguments="console=ttyS0 panic=-1 quiet study=bench",
-                             initrd=OUTPUT / "guest.cpio", memory="2048", icount=True)
+    if name in BARE:
+        return Configuration(kernel=kernel.image, kernel_arguments=f"console=ttyS0 panic=-1 quiet study={BARE[name]}",
+                             initrd=OUTPUT / "guest.cpio", memory="2048", icount=True, extra=device_words(BARE[name]))
     side, what = name.split("-", 1)
     form, work, memory, guest = RUNS[what]
     extra = ["-plugin", PLUGIN] if what in COUNTED_RUNS else ["-plugin", SHARE_PLUGIN] if what == "shared" else []
@@ -106,12 +117,12 @@ def configuration(name, kernel, hypervisors):
         kernel=OUTPUT / "vmlinux" if form == "elf" else kernel.image,
         kernel_arguments=f"console=hvc0 panic=-1 quiet study={work} {guest}".strip(),
         initrd=OUTPUT / f"dom0-{side}.cpio", memory=str(memory), icount=True,
-        extra=extra + (SHORT_TURNS if what in CPUS else []))
+        extra=extra + device_words(what) + (SHORT_TURNS if what in CPUS else []))
 
 
 def measure(name, kernel, hypervisors):
     """One run; its console goes to build/study/NAME.log."""
-    done = "MARK guest-done" if name == "bare" else "MARK study-done"
+    done = "MARK guest-done" if name in BARE else "MARK study-done"
     log = OUTPUT / f"{name}.log"
     try:
         with Machine(configuration(name, kernel, hypervisors), time_limit=TIME_LIMIT, name=name, log_path=log) as machine:
@@ -126,12 +137,12 @@ def main(arguments):
     """Run what is wanted, then write the document."""
     parser = argparse.ArgumentParser(prog="./tools/study/benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="*", metavar="RUN", help="only these runs (none: only the tables): bare, "
+    parser.add_argument("--runs", nargs="*", metavar="RUN", help=f"only these runs (none: only the tables): {', '.join(BARE)}, "
                         + ", ".join(f"{side}-{name}" for side in SIDES for name in RUNS) + " (those on several CPUs: Torii's only)")
     parser.add_argument("--hypervisor", type=Path, default=BUILD / "torii.elf", help="Torii's image (default: build/torii.elf)")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
     options = parser.parse_args(arguments)
-    every = ["bare"] + [f"{side}-{name}" for name in RUNS for side in SIDES if side == "torii" or name not in CPUS]
+    every = [*BARE] + [f"{side}-{name}" for name in RUNS for side in SIDES if side == "torii" or name not in CPUS]
     chosen = every if options.runs is None else options.runs
     unknown = [name for name in chosen if name not in every]
     if unknown:

@@ -2,7 +2,7 @@
 
 import re
 
-from study import curve
+from study import curve, devices
 from study.notes import NOTES
 
 LIMIT = 1.25
@@ -31,8 +31,19 @@ class Run:
         self.bench = {name_: float(best) for name_, best in re.findall(r"BENCH \S+ (\S+) min=([\d.]+)", text)}
         self.calls = {name_: (int(code), float(net)) for name_, code, net in
                       re.findall(r"HC \S+ (\S+) rc=(-?\d+) min=[\d.]+ med=[\d.]+ net=(-?[\d.]+)", text)}
+        self.counted = self._counted(text)
         self.counters = {name_: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", rest)}
                          for name_, rest in re.findall(r"COUNTERS (\w+)(.*)", text)}
+
+    @staticmethod
+    def _counted(text):
+        """Executed instructions of one unit of what is between the plugin's two marks, by name: the least of all its times."""
+        lines = re.findall(r"COUNTERS (start|end) hypervisor=(\d+) kernel=(\d+) user=(\d+)", text)
+        totals = [sum(map(int, line[1:])) for line in lines]
+        counted = {}
+        for (name, units), before, after in zip(re.findall(r"COUNTED \S+ (\S+) n=(\d+)", text), totals[::2], totals[1::2]):
+            counted.setdefault(name, []).append((after - before) / int(units))
+        return {name: min(values) for name, values in counted.items()}
 
     def between(self, first, last, key="tsc"):
         """Ticks (or another counter) between two marks, in millions; None where one is missing."""
@@ -130,7 +141,7 @@ def idle_rows(xen, torii):
 
 def document(folder, release):
     """The whole document."""
-    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle")
+    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle", "devices")
     xen = {name: Run(folder, f"xen-{name}") for name in names}
     torii = {name: Run(folder, f"torii-{name}") for name in names}
     bare = Run(folder, "bare")
@@ -151,6 +162,8 @@ def document(folder, release):
     result.table("Two domains, instructions per operation", [],
                  [(key, xen["pair"].bench.get(key), torii["pair"].bench.get(key)) for key in xen["pair"].bench or torii["pair"].bench],
                  text=PAIR_TEXT)
+    result.table("The machine's devices, instructions per operation", ["bare machine"],
+                 list(devices.rows(Run(folder, "bare-devices"), xen["devices"], torii["devices"])), text=devices.TEXT)
     result.lines += curve.lines(folder)
     result.table("Idle, eight guests, per second", [], idle_rows(xen["idle"], torii["idle"]), text=IDLE_TEXT, digits=1)
     result.table("Memory kept from dom0 and guests, pages of 4 KiB", [],

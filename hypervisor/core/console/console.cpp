@@ -90,7 +90,7 @@ LogThreshold guest_log_threshold() {
 bool parse_log_threshold(std::string_view text, LogThreshold& threshold) {
     if (const size_t slash = text.find('/'); slash != std::string_view::npos) text.remove_prefix(slash + 1);
     struct Word {
-        std::string_view text;
+        char text[8];  // in place: a view would be three times as long, and the image is kept small
         LogThreshold threshold;
     };
     static constexpr Word kWords[] = {
@@ -98,7 +98,7 @@ bool parse_log_threshold(std::string_view text, LogThreshold& threshold) {
         {"info", LogThreshold::kInfo}, {"debug", LogThreshold::kAll},    {"all", LogThreshold::kAll},
     };
     for (const Word& word : kWords) {
-        if (word.text != text) continue;
+        if (text != word.text) continue;
         threshold = word.threshold;
         return true;
     }

@@ -44,6 +44,11 @@ bool is_of(const Interrupt& interrupt, DomId domain) {
     return interrupt.is_mapped && interrupt.mapped_by == domain;
 }
 
+// An edge would be lost behind the mask.
+bool is_held_back(const Interrupt& interrupt) {
+    return interrupt.held_back && is_level(interrupt);
+}
+
 // What nobody described behaves as its bus does (ISA up to 15, PCI above).
 void assume_trigger(Interrupt& interrupt) {
     constexpr uint32_t kIsaLines = 16;
@@ -51,6 +56,14 @@ void assume_trigger(Interrupt& interrupt) {
     const bool isa = interrupt.pirq < kIsaLines;
     interrupt.trigger = isa ? Interrupt::Trigger::kEdge : Interrupt::Trigger::kLevel;
     interrupt.active_low = !isa;
+}
+
+// By who has set `held_back`, with no lock held. Kept apart, since it would burden the way of every end.
+[[gnu::cold, gnu::noinline]] void hold_back(Interrupt& interrupt, Nanoseconds time, bool is_news) {
+    timer_set(interrupt.release, time + StormGuard::kHold);
+    if (is_news)
+        log(LogLevel::kWarning, "interrupt line {} comes again at once after its end: held back",
+            interrupt.pirq);
 }
 
 }  // namespace
@@ -206,18 +219,16 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
 
 // The device, or the line, sends nothing any more; then the interrupt and those that share its address go.
 [[gnu::cold]] void DeviceInterrupts::retire(Interrupt& interrupt, unsigned count) {
-    if (interrupt.kind == Interrupt::Kind::kMessage) {
-        retire_message(interrupt.place);
-    } else if (interrupt.vector != 0) {
-        mask_line(interrupt.pirq, true);
-    }
+    if (interrupt.kind == Interrupt::Kind::kMessage) retire_message(interrupt.place);
     for (unsigned i = 0; i < count; ++i) {
         Interrupt& each = *at(interrupt.pirq + i);
         const LockGuard guard(each.lock);
+        // Under the lock: whoever takes masks away must not do so between this and the end of its listener.
+        if (each.kind == Interrupt::Kind::kLine && each.vector != 0) mask_line(each.pirq, true);
         if (each.vector != 0) vectors_.release(each.cpu, each.vector);
         each.vector = 0;
         each.is_mapped = false;
-        each.in_service = each.masked_by_domain = false;
+        each.in_service = each.masked_by_domain = each.was_held_back = false;
         each.listener = nullptr;
         each.trigger = Interrupt::Trigger::kUnknown;
     }
@@ -256,6 +267,14 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
 
 // --- who hears of them
 
+[[gnu::cold]] void Interrupt::Release::fire(Timer& timer) {
+    Interrupt& interrupt = static_cast<Release&>(timer).interrupt;
+    const LockGuard guard(interrupt.lock);
+    interrupt.held_back = false;
+    // Nobody may listen any more, and what came before the mask was in force is still to be ended.
+    if (interrupt.listener != nullptr && !interrupt.in_service) mask_line(interrupt.pirq, false);
+}
+
 [[gnu::cold]] Result<> DeviceInterrupts::bind(EventTable& listener, uint32_t pirq) {
     Interrupt* const interrupt = at(pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
@@ -265,7 +284,8 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
     interrupt->listener = &listener;
     interrupt->in_service = false;
     interrupt->elsewhere = 0;
-    set_masked(*interrupt, false);
+    interrupt->storm.forget();
+    set_masked(*interrupt, is_held_back(*interrupt));
     return {};
 }
 
@@ -282,10 +302,21 @@ bool DeviceInterrupts::is_set_up(PciAddress device, MessageKind kind) const {
 Result<> DeviceInterrupts::end_of(DomId domain, uint32_t pirq) {
     Interrupt* const interrupt = at(pirq);
     if (interrupt == nullptr) return Errno::kEINVAL;
-    const LockGuard guard(interrupt->lock);
+    LockGuard guard(interrupt->lock);
     if (!is_of(*interrupt, domain)) return Errno::kEINVAL;
     if (!interrupt->in_service) return {};
     interrupt->in_service = false;
+    if (interrupt->held_back) [[unlikely]]
+        return {};
+    const Nanoseconds time = now();
+    if (interrupt->storm.ended(time)) [[unlikely]] {
+        interrupt->held_back = true;
+        const bool is_news = !interrupt->was_held_back;
+        interrupt->was_held_back = true;
+        guard.unlock();
+        hold_back(*interrupt, time, is_news);
+        return {};
+    }
     if (interrupt->listener != nullptr) mask_line(pirq, false);
     return {};
 }
@@ -335,6 +366,7 @@ bool DeviceInterrupts::arrive(CpuId cpu, unsigned vector) {
         // It had come again before the mask was in force.
         if (interrupt.in_service) return true;
         interrupt.in_service = true;
+        interrupt.storm.came(now());
     }
     EventVcpu* const told = interrupt.listener->raise_pirq(interrupt.pirq);
     if (told == nullptr) return true;

@@ -9,6 +9,8 @@
 //   (EOI), since it would come again at once. A message, or an edge, is forgotten at once: what comes before
 //   the domain has looked is the same event. It follows the vCPU that its event notifies: after it has come
 //   to another CPU for some time, it moves there.
+//   A line that comes again at once after each end (storm_guard.h) is left masked at one of them, and a timer
+//   takes the mask away later, so that its domain gets on.
 //
 // Locks: each interrupt has its own (LockRank::kInterrupt), taken when it comes. kMapping: which there are.
 #pragma once
@@ -22,8 +24,10 @@
 #include "base/published.h"
 #include "base/result.h"
 #include "core/event/event_channel.h"
+#include "core/interrupt/storm_guard.h"
 #include "core/interrupt/vectors.h"
 #include "core/pci/message.h"
+#include "core/sched/timer.h"
 
 namespace torii {
 
@@ -31,7 +35,8 @@ struct Interrupt {
     enum class Kind : uint8_t { kLine, kMessage };
     enum class Trigger : uint8_t { kUnknown, kEdge, kLevel };
 
-    Interrupt(Kind kind, uint32_t pirq) : kind(kind), pirq(pirq) {}
+    // Lives as long as the hypervisor, so its timer may fire whoever has the line by then.
+    Interrupt(Kind kind, uint32_t pirq) : kind(kind), pirq(pirq), release(*this) {}
 
     const Kind kind;
     const uint32_t pirq;
@@ -50,8 +55,19 @@ struct Interrupt {
     uint8_t together = 1;   // of the first of several messages that share an address: how many there are
     MessagePlace place{};   // of a message
     uint8_t elsewhere = 0;  // how often in a row it came to another CPU than its vCPU's
+    StormGuard storm;       // of a level-triggered line
+    // It stays masked until `release` fires. Nothing else ends that, so that nobody sets the timer twice.
+    bool held_back = false;
+    bool was_held_back = false;  // since it was mapped: the log tells of it once
     std::atomic<uint64_t> arrived{0};
     std::atomic<uint64_t> strays{0};  // came while nobody listened
+
+    struct Release : Timer {
+        explicit Release(Interrupt& owner) : Timer(&fire), interrupt(owner) {}
+        static void fire(Timer& timer);
+        Interrupt& interrupt;
+    };
+    Release release;  // set without lock, by who has set `held_back`
 };
 
 struct MessageRequest {
@@ -94,7 +110,7 @@ public:
     // hypervisor's own.
     [[nodiscard]] Result<> bind(EventTable& listener, uint32_t pirq);
     void unbind(EventTable& listener, uint32_t pirq);
-    // The domain is done with it. EINVAL: not the domain's.
+    // The domain is done with it. EINVAL: not the domain's. Sets a timer: no lock of kTimer or below is held.
     [[nodiscard]] Result<> end_of(DomId domain, uint32_t pirq);
     // Whether the domain has to say so.
     [[nodiscard]] Result<bool> needs_end(DomId domain, uint32_t pirq);

@@ -48,7 +48,7 @@ public:
 private:
     void arm() {
         world_.on_step = [this](std::string_view) {
-            if (steps_left_ != 0 && --steps_left_ == 0) throw Killed();
+            if (steps_left_ != 0 && --steps_left_ == 0 && !lets_go()) throw Killed();
         };
         world_.process->while_copying = [this] { meddle_while_copying(); };
         if (world_.process->memory != nullptr)
@@ -61,7 +61,14 @@ private:
             restart();
         }
     }
+    // A device keeps itself until it has let go of everything. Killed then, it leaves that to the kernel,
+    // which this world does not have.
+    bool lets_go() {
+        const BlockState state = world_.device().state();
+        return state == BlockState::kClosing || state == BlockState::kClosed;
+    }
     void restart() {
+        if (lets_go()) return;
         std::mt19937 random(input_.byte());
         world_.kill(random);
         steps_left_ = 0;

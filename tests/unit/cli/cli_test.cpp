@@ -112,6 +112,63 @@ TEST(Description, MistakesNameFileAndLine) {
     EXPECT_NE(refusal([] { read_description("/"); }), "");
 }
 
+TEST(Description, DisksAndNetworks) {
+    const auto description = parse_description(R"(
+name = "web1"
+[[disk]]
+source = "disk.raw"
+[[disk]]
+source = "nbd://storage/vol7"
+device = "xvdd"
+format = "raw"
+read-only = true
+sector-size = 4096
+iops = 100
+bytes-per-second = "10M"
+bytes-burst = "20M"
+[[net]]
+forwards = ["tcp:2222:22", "udp:53:53"]
+[[net]]
+attachment = "bridge=br0"
+mac = "00:16:3e:00:00:01"
+mtu = 9000
+addresses = ["10.0.0.1", "fd00::1"]
+send-limit = "1M"
+)",
+                                               "/etc/guests/web1.toml");
+    const v1::DomainConfig& config = description.config;
+    ASSERT_EQ(config.disks_size(), 2);
+    EXPECT_EQ(config.disks(0).source(), "/etc/guests/disk.raw");
+    EXPECT_EQ(config.disks(0).device(), "");
+    EXPECT_EQ(config.disks(1).source(), "nbd://storage/vol7");
+    EXPECT_EQ(config.disks(1).device(), "xvdd");
+    EXPECT_TRUE(config.disks(1).read_only());
+    EXPECT_EQ(config.disks(1).sector_size(), 4096u);
+    EXPECT_EQ(config.disks(1).requests().per_second(), 100u);
+    EXPECT_EQ(config.disks(1).bytes().per_second(), 10u << 20);
+    EXPECT_EQ(config.disks(1).bytes().burst(), 20u << 20);
+    ASSERT_EQ(config.nets_size(), 2);
+    EXPECT_EQ(config.nets(0).forwards_size(), 2);
+    EXPECT_EQ(config.nets(0).forwards(0), "tcp:2222:22");
+    EXPECT_EQ(config.nets(1).attachment(), "bridge=br0");
+    EXPECT_EQ(config.nets(1).mtu(), 9000u);
+    EXPECT_EQ(config.nets(1).addresses(1), "fd00::1");
+    EXPECT_EQ(config.nets(1).from_guest().per_second(), 1u << 20);
+}
+
+TEST(Description, MistakesInSectionsNameTheirLine) {
+    const auto sentence = [](const std::string& text) {
+        return refusal([&] { parse_description(text, "g.toml"); });
+    };
+    EXPECT_TRUE(sentence("[[disk]]\nsource = \"a\"\ncolour = 1")
+                    .starts_with("g.toml:3: unknown key \"colour\"; known are: source,"));
+    EXPECT_NE(sentence("[[disk]]\nread-only = true").find("needs a source"), std::string::npos);
+    EXPECT_NE(sentence("[disk]\nsource = \"a\"").find("write [[disk]]"), std::string::npos);
+    EXPECT_NE(sentence("disk = \"a\"").find("write [[disk]]"), std::string::npos);
+    EXPECT_NE(sentence("[[net]]\nforwards = \"tcp:1:1\"").find("must be a list"), std::string::npos);
+    EXPECT_NE(sentence("[[disk]]\nsource = \"a\"\niops = -1").find("cannot be -1"), std::string::npos);
+}
+
 TEST(Json, NestsAndEscapes) {
     JsonWriter json;
     json.begin_object();

@@ -208,6 +208,26 @@ TEST(Top, ForPeople) {
         << with_vcpus;
 }
 
+TEST(Top, DisksAndNetworksOfWhoHasThem) {
+    v1::VcpuReport before = earlier();
+    v1::VcpuReport after = later();
+    before.mutable_domains(0)->mutable_traffic()->set_bytes_read(1 << 20);
+    v1::Traffic& traffic = *after.mutable_domains(0)->mutable_traffic();
+    traffic.set_bytes_read(5 << 20);
+    traffic.set_bytes_sent(2 << 10);
+    const Activity activity = compare(before, after);
+    EXPECT_DOUBLE_EQ(activity.domains[0].traffic->read, 2 << 20);
+    EXPECT_NE(render_activity(activity, false).find("MEMORY   READ/s  WRITE/s  RECV/s  SEND/s\n"),
+              std::string::npos);
+    EXPECT_NE(render_activity(activity, true).find("256 MiB  2 MiB   0 KiB    0 KiB   1 KiB\n"),
+              std::string::npos)
+        << render_activity(activity, true);
+    EXPECT_NE(render_activity_json(activity).find("\"send_bytes_per_second\":1024"), std::string::npos);
+    // Another daemon counts from nothing.
+    before.set_taken_ns(5 * kSecond);
+    EXPECT_DOUBLE_EQ(compare(after, before).domains[0].traffic->read, 0);
+}
+
 TEST(Top, ForPrograms) {
     const std::string json = render_activity_json(compare(earlier(), later()));
     EXPECT_TRUE(

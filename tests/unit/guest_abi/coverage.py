@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 INCLUDES = Path("/usr/include/xen")
 HEADERS = ["xen.h", "errno.h", "version.h", "features.h", "event_channel.h", "grant_table.h", "memory.h", "sched.h", "vcpu.h",
            "callback.h", "physdev.h", "platform.h", "elfnote.h", "arch-x86/cpuid.h", "domctl.h", "sysctl.h", "nmi.h",
-           "io/xs_wire.h", "io/console.h", "io/xenbus.h", "io/blkif.h"]
+           "io/xs_wire.h", "io/console.h", "io/netif.h", "io/xenbus.h", "io/blkif.h"]
 OWN_FILES = {str(INCLUDES / header) for header in HEADERS} | {
     str(INCLUDES / header) for header in ("arch-x86/xen.h", "arch-x86/xen-x86_64.h")}
 

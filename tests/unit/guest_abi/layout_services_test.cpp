@@ -412,6 +412,66 @@ constexpr Comparison kComparisons[] = {
     SAME_FIELD(XenstoreRing, xenstore_domain_interface, connection),
     SAME_FIELD(XenstoreRing, xenstore_domain_interface, error),
 
+    SAME_SIZE(TxRequest, netif_tx_request),
+    SAME_FIELD(TxRequest, netif_tx_request, gref),
+    SAME_FIELD(TxRequest, netif_tx_request, offset),
+    SAME_FIELD(TxRequest, netif_tx_request, flags),
+    SAME_FIELD(TxRequest, netif_tx_request, id),
+    SAME_FIELD(TxRequest, netif_tx_request, size),
+
+    SAME_SIZE(TxResponse, netif_tx_response),
+    SAME_FIELD(TxResponse, netif_tx_response, id),
+    SAME_FIELD(TxResponse, netif_tx_response, status),
+
+    SAME_SIZE(RxRequest, netif_rx_request),
+    SAME_FIELD(RxRequest, netif_rx_request, id),
+    SAME_FIELD(RxRequest, netif_rx_request, pad),
+    SAME_FIELD(RxRequest, netif_rx_request, gref),
+
+    SAME_SIZE(RxResponse, netif_rx_response),
+    SAME_FIELD(RxResponse, netif_rx_response, id),
+    SAME_FIELD(RxResponse, netif_rx_response, offset),
+    SAME_FIELD(RxResponse, netif_rx_response, flags),
+    SAME_FIELD(RxResponse, netif_rx_response, status),
+
+    SAME_SIZE(NetExtraGso, decltype(netif_extra_info::u.gso)),
+    SAME_FIELD(NetExtraGso, decltype(netif_extra_info::u.gso), size),
+    SAME_FIELD(NetExtraGso, decltype(netif_extra_info::u.gso), type),
+    SAME_FIELD(NetExtraGso, decltype(netif_extra_info::u.gso), pad),
+    SAME_FIELD(NetExtraGso, decltype(netif_extra_info::u.gso), features),
+
+    SAME_SIZE(NetExtraMulticast, decltype(netif_extra_info::u.mcast)),
+    SAME_FIELD(NetExtraMulticast, decltype(netif_extra_info::u.mcast), addr),
+
+    SAME_SIZE(NetExtraHash, decltype(netif_extra_info::u.hash)),
+    SAME_FIELD(NetExtraHash, decltype(netif_extra_info::u.hash), type),
+    SAME_FIELD(NetExtraHash, decltype(netif_extra_info::u.hash), algorithm),
+    SAME_FIELD(NetExtraHash, decltype(netif_extra_info::u.hash), value),
+
+    SAME_SIZE(NetExtraInfo, netif_extra_info),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, type),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, flags),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, u.gso),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, u.mcast),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, u.hash),
+    SAME_FIELD(NetExtraInfo, netif_extra_info, u.pad),
+
+    SAME_SIZE(NetControlRequest, xen_netif_ctrl_request),
+    SAME_FIELD(NetControlRequest, xen_netif_ctrl_request, id),
+    SAME_FIELD(NetControlRequest, xen_netif_ctrl_request, type),
+    SAME_FIELD(NetControlRequest, xen_netif_ctrl_request, data),
+
+    SAME_SIZE(NetControlResponse, xen_netif_ctrl_response),
+    SAME_FIELD(NetControlResponse, xen_netif_ctrl_response, id),
+    SAME_FIELD(NetControlResponse, xen_netif_ctrl_response, type),
+    SAME_FIELD(NetControlResponse, xen_netif_ctrl_response, status),
+    SAME_FIELD(NetControlResponse, xen_netif_ctrl_response, data),
+
+    SAME_SIZE(NetGref, xen_netif_gref),
+    SAME_FIELD(NetGref, xen_netif_gref, ref),
+    SAME_FIELD(NetGref, xen_netif_gref, flags),
+    SAME_FIELD(NetGref, xen_netif_gref, status),
+
     SAME_SIZE(ConsoleRing, xencons_interface),
     SAME_FIELD(ConsoleRing, xencons_interface, in),
     SAME_FIELD(ConsoleRing, xencons_interface, out),

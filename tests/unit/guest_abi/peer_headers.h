@@ -17,6 +17,7 @@
 #include <torii/abi/hypercall_numbers.h>
 #include <torii/abi/io/blkif.h>
 #include <torii/abi/io/console.h>
+#include <torii/abi/io/netif.h>
 #include <torii/abi/io/ring.h>
 #include <torii/abi/io/xenbus_state.h>
 #include <torii/abi/memory.h>
@@ -49,6 +50,7 @@
 #include <xen/grant_table.h>
 #include <xen/io/blkif.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
 #include <xen/io/ring.h>
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>

@@ -149,6 +149,58 @@ TEST_F(RequestRing, AttachGoesOnAfterTheLastResponse) {
     EXPECT_EQ(successor.take()->id, 1u) << "the request that was not answered comes again";
 }
 
+TEST_F(RequestRing, BackRefusesAnIndexThatGoesBack) {
+    for (int count = 0; count < 4; ++count)
+        front_.put({});
+    front_.publish();
+    while (back_.take()) {
+    }
+    header().req_prod = 2;
+    EXPECT_FALSE(back_.take().has_value()) << "requests that were taken already";
+    EXPECT_TRUE(back_.broken());
+}
+
+TEST_F(RequestRing, SuccessorKnowsWhatMayBeOverwritten) {
+    for (uint64_t id = 0; id < 6; ++id) {
+        front_.put({.id = id, .value = 0, .pad = {}});
+    }
+    front_.publish();
+    for (int count = 0; count < 4; ++count)
+        back_.take();
+    back_.announce(1);
+    back_.put({});
+    back_.publish();
+    EXPECT_EQ((BackRing<Request, Response>::attach(page_.data(), page_.size()).uncertain()), 0u);
+    back_.announce(3);
+    back_.put({.id = 77, .result = 0, .pad = 0});
+
+    auto successor = BackRing<Request, Response>::attach(page_.data(), page_.size());
+    EXPECT_EQ(successor.available(), 5u);
+    EXPECT_EQ(successor.uncertain(), 3u);
+    EXPECT_EQ(successor.take()->id, 77u) << "the response lies where the request was";
+    EXPECT_EQ(successor.uncertain(), 2u);
+    successor.announce(1);
+    successor.put({});
+
+    // Killed as well: what the first one overwrote is still uncertain.
+    auto third = BackRing<Request, Response>::attach(page_.data(), page_.size());
+    EXPECT_EQ(third.uncertain(), 3u);
+    for (int count = 0; count < 3; ++count)
+        third.take();
+    EXPECT_EQ(third.uncertain(), 0u);
+    EXPECT_EQ(third.take()->id, 4u);
+    third.announce(4);
+    for (int count = 0; count < 4; ++count)
+        third.put({});
+    third.publish();
+    EXPECT_EQ((BackRing<Request, Response>::attach(page_.data(), page_.size()).uncertain()), 0u);
+}
+
+TEST_F(RequestRing, NoteOfAHostileFrontEndIsHarmless) {
+    std::memset(header().private_use, 0xEE, sizeof(header().private_use));
+    EXPECT_EQ((BackRing<Request, Response>::attach(page_.data(), page_.size()).uncertain()), 0u);
+}
+
 class Bytes : public testing::Test {
 protected:
     std::array<uint8_t, 64> buffer_{};

@@ -6,8 +6,10 @@
 
 #include "core/interrupt/interrupts.h"
 #include "core/memory/io_frames.h"
+#include "core/sched/scheduler.h"
 #include "fakes/fake_devices.h"
 #include "fakes/fake_machine.h"
+#include "port/machine.h"
 #include "unit/core/call/call_world.h"
 
 namespace torii::test {
@@ -34,10 +36,21 @@ protected:
             (void)guard_io_range({{}, 0, IoGuard::kMessageTable, of});  // ENOSPC: there was none
         fakes::devices().clear();
         // Vectors that interrupts have moved away from are free again after a time.
-        fakes::machine().advance(VectorSpace::kLingers + 1'000'000);
+        pass(VectorSpace::kLingers + 1'000'000);
         CallWorld::TearDown();
     }
 
+    // Time goes by, and on every CPU the timers that are due by then fire.
+    static void pass(Nanoseconds by) {
+        fakes::machine().advance(by);
+        Vcpu* const vcpu = current_vcpu();
+        const CpuId here = this_cpu();
+        for (unsigned cpu = 0; cpu < fakes::kFakeCpus; ++cpu) {
+            fakes::Machine::set_current(nullptr, CpuId(cpu));
+            cpu_scheduler(CpuId(cpu)).timers.expire(now());
+        }
+        fakes::Machine::set_current(vcpu, here);
+    }
     // The port of an interrupt that the control domain binds from now on.
     Port bind(uint32_t pirq) {
         abi::EventBindPirq request{pirq, 0, 0};

@@ -13,6 +13,7 @@
 #include "fail_point.h"
 #include "lifecycle/domain_manager.h"
 #include "lifecycle/uuid.h"
+#include "unit/dom0/kit/fake_devices.h"
 #include "unit/dom0/kit/fake_hypervisor.h"
 #include "unit/dom0/kit/kernel_file.h"
 
@@ -24,19 +25,23 @@ struct Killed {};
 
 // What dies with the daemon.
 struct Daemon {
-    Daemon(FakeHypervisor& fake, const std::filesystem::path& folder, std::string_view& fail_at)
+    Daemon(FakeHypervisor& fake, FakeDeviceFactory& device_factory, const std::filesystem::path& folder,
+           std::string_view& fail_at)
         : hypervisor(fake),
           state(folder / "state", "boot-1"),
-          store(context, store_options(folder, [this](DomId domain, const std::string& why) {
-                    manager->ring_broken(domain, "its xenstore ring: " + why);
-                })) {
+          store(context, store_options(folder,
+                                       [this](DomId domain, const std::string& why) {
+                                           manager->ring_broken(domain, "its xenstore ring: " + why);
+                                       })),
+          devices(store.client(), device_factory),
+          factory(device_factory) {
         const auto hook = [&fail_at](std::string_view step) {
             if (step == fail_at) throw Killed();
         };
         ManagerOptions options;
         options.log_directory = folder / "log";
         manager = std::make_unique<DomainManager>(
-            DomainManager::Parts{context, hypervisor, channels, store, state, hook}, options,
+            DomainManager::Parts{context, hypervisor, channels, store, state, devices, hook}, options,
             [this](const v1::BuilderRequest& request, BuilderProcess::Callbacks callbacks) {
                 requests.push_back(request);
                 builders.push_back(std::move(callbacks));
@@ -58,6 +63,7 @@ struct Daemon {
         for (int i = 0; i < 30; i++) {
             context.restart();
             context.poll();
+            factory.tell_all_closed();
             std::this_thread::sleep_for(5ms);
         }
     }
@@ -67,6 +73,8 @@ struct Daemon {
     FakeEventChannels channels;
     StateStore state;
     xenstore::Service store;
+    Devices devices;
+    FakeDeviceFactory& factory;
     std::vector<v1::BuilderRequest> requests;
     std::vector<BuilderProcess::Callbacks> builders;
     std::function<void()> on_request;  // what follows each of them
@@ -78,7 +86,7 @@ protected:
     void SetUp() override { start(); }
     void start() {
         daemon_.reset();
-        daemon_ = std::make_unique<Daemon>(fake_, folder_.path(), fail_at_);
+        daemon_ = std::make_unique<Daemon>(fake_, factory_, folder_.path(), fail_at_);
     }
     // As kill -9 and the next start.
     void restart_daemon() {
@@ -108,8 +116,8 @@ protected:
     void ask_create(const v1::DomainConfig& config, bool paused = false) {
         manager().create(config, paused, nullptr, outcome());
     }
-    // What the newest builder would do.
-    FakeDomain& build() {
+    // What the newest builder would do; the domain's number, whether or not the daemon keeps it.
+    uint16_t finish_building() {
         const v1::BuilderRequest request = daemon_->requests.back();
         FakeDomain& domain = fake_.add_domain(*parse_uuid(request.uuid()), 4);
         domain.vcpus = request.config().max_vcpus();
@@ -122,8 +130,9 @@ protected:
         result.set_console_port(2);
         const uint16_t id = domain.id;
         daemon_->builders.back().built(result);
-        return fake_.domain(id);
+        return id;
     }
+    FakeDomain& build() { return fake_.domain(finish_building()); }
     FakeDomain& create(const v1::DomainConfig& config, bool paused = false) {
         ask_create(config, paused);
         return build();
@@ -154,10 +163,17 @@ protected:
         EXPECT_TRUE(daemon_->channels.bound.empty());
         EXPECT_TRUE(daemon_->store.client().directory("/vm").value_or(std::vector<std::string>()).empty());
         EXPECT_EQ(daemon_->store.client().directory("/local/domain")->size(), 1u);
+        for (const char* type : {"torii-vbd", "torii-vif"}) {
+            const std::string path = std::string("/local/domain/0/backend/") + type;
+            EXPECT_TRUE(daemon_->store.client().directory(path).value_or(std::vector<std::string>()).empty());
+        }
+        EXPECT_TRUE(factory_.devices.empty());
+        EXPECT_TRUE(factory_.left_behind.empty());
     }
 
     TemporaryFolder folder_;
     FakeHypervisor fake_;
+    FakeDeviceFactory factory_;
     std::string_view fail_at_;
     uint64_t free_before_ = fake_.free_frames();
     std::unique_ptr<Daemon> daemon_;

@@ -1,0 +1,40 @@
+#include "devices/service_thread.h"
+
+#include <exception>
+
+#include "log/log.h"
+#include "xen/granted_memory.h"
+
+namespace torii::dom0 {
+
+ServiceThread::ServiceThread() {
+    loop_.post([this] { channels_.start(); });
+    thread_ = std::thread([this] { run(); });
+}
+
+ServiceThread::~ServiceThread() {
+    stop();
+}
+
+void ServiceThread::stop() {
+    if (!thread_.joinable()) return;
+    loop_.stop();
+    thread_.join();
+}
+
+void ServiceThread::run() {
+    while (true) {
+        try {
+            return loop_.run();
+        } catch (const std::exception& problem) {
+            // One device's trouble must not end the service for all.
+            log_error("serving devices: {}", problem.what());
+        }
+    }
+}
+
+std::unique_ptr<backend::GuestMemory> ServiceThread::open_memory(backend::DomId guest) {
+    return std::make_unique<GrantedMemory>(guest);
+}
+
+}  // namespace torii::dom0

@@ -1,0 +1,23 @@
+#pragma once
+// /dev/xen/gntdev (public sys/gntdev.h): what one guest has granted to dom0. Belongs to one thread.
+
+#include "common/file_descriptor.h"
+#include "common/guest_memory.h"
+
+namespace torii::dom0 {
+
+class GrantedMemory final : public backend::GuestMemory {
+public:
+    // Throws Failure (kNoConnection).
+    explicit GrantedMemory(backend::DomId guest);
+
+    void copy(std::span<backend::GrantCopySegment> segments) noexcept override;
+    std::unique_ptr<backend::GrantMapping> map(std::span<const backend::GrantRef> grefs,
+                                               bool writable) override;
+
+private:
+    backend::DomId guest_;
+    backend::FileDescriptor device_;
+};
+
+}  // namespace torii::dom0
