@@ -14,6 +14,8 @@ ServiceThread::ServiceThread() {
 
 ServiceThread::~ServiceThread() {
     stop();
+    // Before the loop and the event channels that they use.
+    forget_parts();
 }
 
 void ServiceThread::stop() {
