@@ -151,6 +151,8 @@ class SplitDrivers:
         self.findings.check(len(states) == 6 and all(state == "connected" for _, state, _ in states), f"all devices are connected: {states}")
         for name in ("g1", "g2"):
             self.remove(name)
+        # Helpers are told to end, and take a moment.
+        self.shell.run("for i in $(seq 50); do pidof torii-nat qemu-nbd >/dev/null || break; usleep 100000; done", 60)
         left = self.shell.run("ls /run/torii/devices; xenstore-ls /local/domain/0/backend 2>/dev/null; pidof torii-nat qemu-nbd; true").splitlines()
         left = [line for line in left if not re.fullmatch(r'torii-v[bi][df] = ""', line.strip())]
         self.findings.check(not left, f"nothing is left of the devices: {left[:6]}")
