@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 namespace torii::backend {
@@ -105,17 +106,24 @@ void UringEventChannels::arrived(int32_t result) {
     }
     if (result == -ECANCELED || result == -EBADF) return;
     const size_t count = result > 0 ? static_cast<size_t>(result) / sizeof(uint32_t) : 0;
+    std::exception_ptr problem;
     for (size_t i = 0; i < count; ++i) {
         const auto found = handlers_.find(ready_[i]);
         if (found == handlers_.end()) continue;  // unbound by a handler before
         const Handler handler = found->second;   // it may unbind itself
-        handler();
         to_unmask_.push_back(ready_[i]);
+        try {
+            handler();
+        } catch (...) {
+            // The others have their events, and all may be signalled again, before the loop is told.
+            problem = std::current_exception();
+        }
     }
     // Only now, so that a peer that signals all the time is heard once for each turn of the loop. A signal
     // that came meanwhile is pending and fires at once.
     unmask();
     read_next();
+    if (problem) std::rethrow_exception(problem);
 }
 
 void UringEventChannels::unmask() {

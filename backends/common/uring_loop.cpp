@@ -36,7 +36,7 @@ void set_up(io_uring& ring) {
 
 }  // namespace
 
-UringLoop::UringLoop() : wake_file_(::eventfd(0, EFD_CLOEXEC)) {
+UringLoop::UringLoop(Problem problem) : problem_(std::move(problem)), wake_file_(::eventfd(0, EFD_CLOEXEC)) {
     if (!wake_file_.valid()) {
         throw Failure(ErrorCode::kSystem, std::string("cannot make an event file: ") + std::strerror(errno));
     }
@@ -45,6 +45,16 @@ UringLoop::UringLoop() : wake_file_(::eventfd(0, EFD_CLOEXEC)) {
 
 UringLoop::~UringLoop() {
     io_uring_queue_exit(&ring_);
+}
+
+template <typename Action>
+void UringLoop::contained(const Action& action) {
+    try {
+        action();
+    } catch (const std::exception& problem) {
+        if (!problem_) throw;
+        problem_(problem);
+    }
 }
 
 bool UringLoop::on_own_thread() const {
@@ -113,7 +123,7 @@ void UringLoop::run_posted() {
     for (size_t left = posted_.size(); left != 0; --left) {
         const auto action = std::move(posted_.front());
         posted_.pop_front();
-        action();
+        contained(action);
     }
 }
 
@@ -149,7 +159,8 @@ void UringLoop::deliver() {
         // A cancellation itself names none.
         if (results[i].completion == nullptr) continue;
         // A time that has passed ends as ETIME, which nothing else does.
-        results[i].completion->done(results[i].value == -ETIME ? 0 : results[i].value);
+        const int32_t value = results[i].value == -ETIME ? 0 : results[i].value;
+        contained([&] { results[i].completion->done(value); });
     }
 }
 

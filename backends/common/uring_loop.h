@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -19,13 +20,17 @@ namespace torii::backend {
 
 class UringLoop final : public IoLoop {
 public:
+    // Told what a completion or a posted action has thrown, on the loop's thread: one device's trouble must
+    // not end the service for all. Without it, that leaves run().
+    using Problem = std::function<void(const std::exception&)>;
+
     // Throws Failure (kSystem) where the kernel has no io_uring.
-    UringLoop();
+    explicit UringLoop(Problem problem = nullptr);
     ~UringLoop() override;
     UringLoop(const UringLoop&) = delete;
     UringLoop& operator=(const UringLoop&) = delete;
 
-    // Until stop(). Operations outstanding then are forgotten: their completions are never called.
+    // Until stop(); once. Operations outstanding then are forgotten: their completions are never called.
     void run();
     // From any thread.
     void stop();
@@ -62,8 +67,11 @@ private:
     void run_posted();
     void take_foreign();
     void deliver();
+    template <typename Action>
+    void contained(const Action& action);
     bool on_own_thread() const;
 
+    Problem problem_;
     io_uring ring_{};
     FileDescriptor wake_file_;
     uint64_t wake_count_ = 0;

@@ -9,7 +9,7 @@ namespace torii::dom0 {
 
 ServiceThread::ServiceThread() {
     loop_.post([this] { channels_.start(); });
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] { loop_.run(); });
 }
 
 ServiceThread::~ServiceThread() {
@@ -24,15 +24,8 @@ void ServiceThread::stop() {
     thread_.join();
 }
 
-void ServiceThread::run() {
-    while (true) {
-        try {
-            return loop_.run();
-        } catch (const std::exception& problem) {
-            // One device's trouble must not end the service for all.
-            log_error("serving devices: {}", problem.what());
-        }
-    }
+void ServiceThread::tell(const std::exception& problem) {
+    log_error("serving devices: {}", problem.what());
 }
 
 std::unique_ptr<backend::GuestMemory> ServiceThread::open_memory(backend::DomId guest) {

@@ -27,9 +27,9 @@ public:
     std::unique_ptr<backend::GuestMemory> open_memory(backend::DomId guest) override;
 
 private:
-    void run();
+    static void tell(const std::exception& problem);
 
-    backend::UringLoop loop_;
+    backend::UringLoop loop_{&tell};
     backend::UringEventChannels channels_{loop_};
     std::thread thread_;
 };

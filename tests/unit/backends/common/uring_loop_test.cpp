@@ -39,7 +39,9 @@ struct Waiting final : Completion {
 
 class Uring : public testing::Test {
 protected:
-    Uring() : thread_([this] { loop.run(); }) {}
+    Uring()
+        : loop([this](const std::exception& problem) { problems.emplace_back(problem.what()); }),
+          thread_([this] { loop.run(); }) {}
     ~Uring() override {
         loop.stop();
         thread_.join();
@@ -50,6 +52,7 @@ protected:
     }
 
     TemporaryFolder folder_;
+    std::vector<std::string> problems;  // the loop's thread's
     UringLoop loop;
     Waiting seen;
 
@@ -116,6 +119,24 @@ TEST_F(Uring, MoreAtOnceThanTheQueueHolds) {
         ASSERT_EQ(seen.next(), 2);
 }
 
+// One device's trouble: the others go on.
+TEST_F(Uring, WhatIsThrownIsToldAndTheLoopGoesOn) {
+    struct Throwing final : Completion {
+        void done(int32_t) override { throw std::runtime_error("a completion's"); }
+    } throwing;
+    loop.post([&] {
+        loop.after(0ns, throwing);
+        loop.after(1ms, seen);
+    });
+    EXPECT_EQ(seen.next(), 0);
+    loop.post([] { throw std::runtime_error("an action's"); });
+    EXPECT_EQ(ask([&] { seen.done(5); }), 5);
+    ask([&] {
+        EXPECT_EQ(problems, (std::vector<std::string>{"a completion's", "an action's"}));
+        seen.done(0);
+    });
+}
+
 TEST_F(Uring, PostsFromManyThreadsAllRun) {
     std::atomic<unsigned> ran{0};
     std::vector<std::thread> threads;
@@ -173,6 +194,21 @@ TEST_F(Uring, EventChannelsTakePortsBackAfterTheHandler) {
     EXPECT_EQ(seen.next(), 1);
     EXPECT_EQ(receive(), std::vector<uint32_t>{7});
     EXPECT_EQ(calls, 3u);
+    // A handler that fails keeps no port masked, and no other waiting.
+    uint32_t failing = 0;
+    ask([&] {
+        failing =
+            channels.bind_interdomain(DomId(1), Port(5), [] { throw std::runtime_error("a handler's"); })
+                .raw();
+        seen.done(0);
+    });
+    send({failing, 7});
+    EXPECT_EQ(seen.next(), 1);
+    EXPECT_EQ(receive(), (std::vector<uint32_t>{failing, 7}));
+    ask([&] {
+        EXPECT_EQ(problems, std::vector<std::string>{"a handler's"});
+        seen.done(0);
+    });
     // The loop ends before the device does.
     loop.post([&] { loop.stop(); });
     while (loop.running())
