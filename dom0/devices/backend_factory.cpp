@@ -7,6 +7,7 @@
 #include "block/block_device.h"
 #include "block/engine_file.h"
 #include "block/engine_nbd.h"
+#include "devices/device_config.h"
 #include "devices/net_rules.h"
 #include "log/log.h"
 #include "net/net_device.h"
@@ -112,10 +113,6 @@ private:
     net::NetDevice device_;
 };
 
-bool is_uri(const std::string& source) {
-    return source.find("://") != std::string::npos;
-}
-
 backend::RateLimit limit_of(const v1::Limit& limit) {
     return {limit.per_second(), limit.burst()};
 }
@@ -175,7 +172,7 @@ std::unique_ptr<GuestDevice> BackendFactory::make_disk(const DevicePlace& place,
     config.limits = {limit_of(disk.requests()), limit_of(disk.bytes())};
     config.fail_point = fail_point_;
     std::unique_ptr<backend::BlockEngine> engine;
-    if (is_uri(disk.source())) {
+    if (is_nbd_uri(disk.source())) {
         engine = std::make_unique<backend::NbdEngine>(thread()->loop(),
                                                       backend::NbdImage{disk.source(), disk.read_only()});
     } else if (disk.format() != "raw") {

@@ -53,17 +53,12 @@ void check_limit(const v1::Limit& limit, const std::string& device) {
     }
 }
 
-bool is_uri(const std::string& source) {
-    return source.starts_with("nbd://") || source.starts_with("nbds://") ||
-           source.starts_with("nbd+unix://") || source.starts_with("nbds+unix://");
-}
-
 void check_disk(v1::Disk& disk) {
     (void)disk_number(disk.device());
     const std::string& source = disk.source();
     if (source.empty())
         refuse("the disk " + disk.device() + " needs a source: a file, a block device or an NBD URI");
-    if (is_uri(source)) {
+    if (is_nbd_uri(source)) {
         if (!disk.format().empty() && disk.format() != "raw") {
             refuse(fmt::format("the disk {} is an NBD server's, which has done with its format: leave {} out",
                                disk.device(), disk.format()));
@@ -109,6 +104,11 @@ uint32_t net_number(const std::string& device) {
     }
     if (number < kMostNets) return number;
     refuse("\"" + device + "\" is no name of a guest's network interface: eth0 to eth31 are");
+}
+
+bool is_nbd_uri(const std::string& source) {
+    return source.starts_with("nbd://") || source.starts_with("nbds://") ||
+           source.starts_with("nbd+unix://") || source.starts_with("nbds+unix://");
 }
 
 void check_new_disk(const v1::DomainConfig& config, v1::Disk& disk) {

@@ -14,6 +14,9 @@ namespace torii::dom0 {
 uint32_t disk_number(const std::string& device);
 uint32_t net_number(const std::string& device);
 
+// Whether a disk's source is a server's (nbd:// and its kin) and not a path.
+bool is_nbd_uri(const std::string& source);
+
 // Throw Failure (kInvalidArgument, kConfigurationUnsupported) with a sentence. Afterwards every device has
 // its name, format, sector size, attachment and MAC address, and no two are called alike.
 void check_devices(v1::DomainConfig& config);

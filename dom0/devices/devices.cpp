@@ -248,7 +248,7 @@ void Devices::attach(const v1::DomainRecord& record, const v1::Net& net) {
     begin(record, std::move(description), Nodes::kWrite);
 }
 
-Devices::Attached& Devices::find(DomId domain, const std::string& device) {
+const Devices::Attached& Devices::find(DomId domain, const std::string& device) const {
     const auto found = attached_.find({domain, device});
     if (found != attached_.end()) return found->second;
     std::string known;
@@ -275,7 +275,7 @@ void Devices::resize(DomId domain, const std::string& device) {
 }
 
 v1::Device Devices::describe(DomId domain, const std::string& device) const {
-    const Attached& attached = const_cast<Devices*>(this)->find(domain, device);
+    const Attached& attached = find(domain, device);
     v1::Device description = attached.description;
     description.set_state("failed");
     if (attached.device) attached.device->describe(description);

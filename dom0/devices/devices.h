@@ -59,7 +59,10 @@ private:
     void remove_nodes(const Attached& attached);
     void closed(const Key& key, const std::string& problem);
     void end(const Key& key, bool force);
-    Attached& find(DomId domain, const std::string& device);
+    const Attached& find(DomId domain, const std::string& device) const;
+    Attached& find(DomId domain, const std::string& device) {
+        return const_cast<Attached&>(std::as_const(*this).find(domain, device));
+    }
 
     xenstore::LocalClient& store_;
     DeviceFactory& factory_;

@@ -90,8 +90,9 @@ class Restarts:
             self.findings.check(False, f"{point}: toriid did not start with the fail point: {told.strip()}")
             return
         old = self.pid()
-        self.shell.attempt("timeout 60 torii create --kernel /var/lib/torii/images/micro.elf --name young --memory 8M --paused "
-                           ">/dev/null 2>&1; timeout 30 torii destroy young >/dev/null 2>&1; "
+        self.shell.attempt("truncate -s 1M /tmp/young.raw; timeout 60 torii create --kernel /var/lib/torii/images/micro.elf --name young "
+                           "--memory 8M --paused >/dev/null 2>&1; timeout 30 torii attach disk young /tmp/young.raw >/dev/null 2>&1; "
+                           "timeout 30 torii detach young xvda --force >/dev/null 2>&1; timeout 30 torii destroy young >/dev/null 2>&1; "
                            "xenstore-write /x 1 2>/dev/null", time_limit=120)
         fired = self.wait_new_pid(old, tries=30)
         answers = self.wait_answering()
