@@ -1,34 +1,27 @@
 #pragma once
-// /dev/xen/evtchn (public sys/evtchn.h) on the event loop.
+// Event channels on the daemon's event loop.
 
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <unordered_map>
 
+#include "common/event_channel_file.h"
 #include "xen/event_channels.h"
 
 namespace torii::dom0 {
 
-class EventChannelDevice final : public EventChannels {
+class EventChannelDevice final : public backend::EventChannelFile {
 public:
     // Throws Failure (kNoConnection).
     explicit EventChannelDevice(boost::asio::io_context& context);
-
-    Port bind_interdomain(DomId remote, Port remote_port, Handler handler) override;
-    Port bind_virq(abi::Virq virq, Handler handler) override;
-    void unbind(Port local) noexcept override;
-    void notify(Port local) noexcept override;
-
-    size_t bound_ports() const { return handlers_.size(); }
+    ~EventChannelDevice() override;
 
 private:
     void read_next();
-    void deliver(size_t bytes);
+    std::exception_ptr deliver(size_t bytes);
 
-    boost::asio::posix::stream_descriptor device_;
+    boost::asio::posix::stream_descriptor reader_;
     std::array<uint32_t, 64> ready_{};
-    std::unordered_map<uint32_t, Handler> handlers_;
 };
 
 }  // namespace torii::dom0
