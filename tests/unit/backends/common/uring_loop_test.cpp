@@ -153,6 +153,17 @@ TEST_F(Uring, PostsFromManyThreadsAllRun) {
 }
 
 // A device that is a socket: ports come from its other end, and go back there when they were served.
+// What the kernel's side of the device does.
+void send_ports(int kernel, const std::vector<uint32_t>& ports) {
+    EXPECT_EQ(::write(kernel, ports.data(), ports.size() * 4), static_cast<ssize_t>(ports.size() * 4));
+}
+std::vector<uint32_t> receive_ports(int kernel) {
+    std::vector<uint32_t> ports(8);
+    const ssize_t bytes = ::read(kernel, ports.data(), ports.size() * 4);
+    ports.resize(bytes > 0 ? static_cast<size_t>(bytes) / 4 : 0);
+    return ports;
+}
+
 TEST_F(Uring, EventChannelsTakePortsBackAfterTheHandler) {
     int ends[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
@@ -164,16 +175,8 @@ TEST_F(Uring, EventChannelsTakePortsBackAfterTheHandler) {
         ++calls;
         return next_port++;
     });
-    const auto send = [&](std::vector<uint32_t> ports) {
-        EXPECT_EQ(::write(kernel.get(), ports.data(), ports.size() * 4),
-                  static_cast<ssize_t>(ports.size() * 4));
-    };
-    const auto receive = [&] {
-        std::vector<uint32_t> ports(8);
-        const ssize_t bytes = ::read(kernel.get(), ports.data(), ports.size() * 4);
-        ports.resize(bytes > 0 ? static_cast<size_t>(bytes) / 4 : 0);
-        return ports;
-    };
+    const auto send = [&](const std::vector<uint32_t>& ports) { send_ports(kernel.get(), ports); };
+    const auto receive = [&] { return receive_ports(kernel.get()); };
     loop.post([&] {
         channels.start();
         EXPECT_EQ(channels.bind_interdomain(DomId(1), Port(3), [&] { seen.done(1); }), Port(7));
