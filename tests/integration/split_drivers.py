@@ -14,6 +14,7 @@ import re
 import sys
 import time
 
+from cycles import counts
 from findings import run_machine
 from toolstack import boot, unpacked
 
@@ -54,9 +55,9 @@ class SplitDrivers:
         self.remove("g0")
         self.before = self.toolstack.free_pages()
 
-    def create(self, name, image):
+    def create(self, name, image, memory="192M"):
         """A guest with a disk and a card behind a NAT."""
-        description = (f'name = "{name}"\nmemory = "192M"\nkernel = "{unpacked("debian-6.1")}"\n'
+        description = (f'name = "{name}"\nmemory = "{memory}"\nkernel = "{unpacked("debian-6.1")}"\n'
                        'ramdisk = "/var/lib/torii/images/debian-6.1/initrd.cpio"\ncommand-line = "console=hvc0 quiet"\n'
                        f'[[disk]]\nsource = "{IMAGES}/{image}"\n[[net]]\nattachment = "nat"\n[[net]]\nattachment = "switch=inner"\n')
         lines = " ".join(f"'{line}'" for line in description.splitlines())
@@ -116,7 +117,15 @@ class SplitDrivers:
             code, text = shell.attempt("torii detach g1 xvdc && torii detach g1 eth2", 120)
             if code != 0:
                 return self.findings.check(False, f"detached: {text}")
+            # What is made once and kept is there after the first.
+            if turn == 0:
+                before = counts(self.toolstack)
+            if turn % 50 == 49:
+                print(f"       {turn + 1} times attached and detached after {self.toolstack.machine.seconds():.0f} s", flush=True)
         gone = self.in_guest("g1", "ls /sys/block")
+        self.toolstack.wait_free(before["free pages"], 5)
+        after = counts(self.toolstack)
+        self.findings.check(after == before, f"which left nothing: {after}, before {before}")
         return self.findings.check("xvdc" not in gone and "xvda" in gone, f"attached and detached {times} times")
 
     def pid(self):
@@ -140,9 +149,9 @@ class SplitDrivers:
         for name in ("g1", "g2"):
             text = self.in_guest(name, "rm /tmp/go; wait; cat /tmp/rounds /tmp/fetched; cat /tmp/torture /tmp/fetches 2>/dev/null; true", 120).split()
             bad = [word for word in text if not word.isdigit()]
-            counts = [word for word in text if word.isdigit()]
-            self.findings.check(not bad and len(counts) == 2 and all(int(count) > 0 for count in counts),
-                                f"{name}: {' and '.join(counts)} rounds of disk and network through {kills} kills of toriid {bad[:3]}")
+            rounds = [word for word in text if word.isdigit()]
+            self.findings.check(not bad and len(rounds) == 2 and all(int(count) > 0 for count in rounds),
+                                f"{name}: {' and '.join(rounds)} rounds of disk and network through {kills} kills of toriid {bad[:3]}")
             messages = self.in_guest(name, "dmesg -r | grep '^<[0-3]>' | grep -v 'No target domain found' || true").strip().splitlines()
             self.findings.check(not messages, f"{name}'s kernel has no errors to tell {messages[:2]}")
 
@@ -153,12 +162,16 @@ class SplitDrivers:
         self.findings.check(len(states) == 6 and all(state == "connected" for _, state, _ in states), f"all devices are connected: {states}")
         for name in ("g1", "g2"):
             self.remove(name)
+        self.check_nothing_left()
+        self.check_pages()
+
+    def check_nothing_left(self):
+        """Of devices whose guests are gone."""
         # Helpers are told to end, and take a moment.
         self.shell.run("for i in $(seq 50); do pidof torii-nat qemu-nbd >/dev/null || break; usleep 100000; done", 60)
         left = self.shell.run("ls /run/torii/devices; xenstore-ls /local/domain/0/backend 2>/dev/null; pidof torii-nat qemu-nbd; true").splitlines()
         left = [line for line in left if not re.fullmatch(r'torii-v[bi][df] = ""', line.strip())]
         self.findings.check(not left, f"nothing is left of the devices: {left[:6]}")
-        self.check_pages()
 
     def check_pages(self):
         """Rounds of both guests leave no page: dom0's table of mappings grows with the most that there ever were, and stays, so
