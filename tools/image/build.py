@@ -82,9 +82,12 @@ def dom0_archive(kernel, guests, binaries, programs=None, drivers=()):
     return archive
 
 
-def build_dom0(output, kernel, guests, binaries):
-    """Write dom0's initramfs; returns its path."""
-    dom0_archive(kernel, guests, binaries).write(output)
+def build_dom0(output, kernel, guests, binaries, with_ssh=False):
+    """Write dom0's initramfs, with what `torii ssh` runs if that is wanted; returns its path."""
+    archive = dom0_archive(kernel, guests, binaries)
+    if with_ssh:
+        parts.add_program(archive, "usr/bin/ssh", "/usr/bin/ssh")
+    archive.write(output)
     return output
 
 
