@@ -86,6 +86,9 @@ REGISTRY = (
     *(LongTest(f"installed-hardware-{machine}", "third 1", f"an installed Debian on each kind of disk of a {machine}; all devices under fio and iperf3", 1,
                ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine))
       for machine in ("q35", "pc")),
+    *(LongTest(f"installed-hardware-{machine}-uefi", "third 1", f"the same of a {machine} with UEFI, with the root on the board's own disk", 1,
+               ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine, "--firmware", "uefi", "--only-board"))
+      for machine in ("q35", "pc")),
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
