@@ -31,7 +31,7 @@ IMAGE_MIB = 2048
 FIO = ("sudo fio --name=t --filename=/var/tmp/t --size=64M --rw=randwrite --bsrange=4k-1M --iodepth=32 --ioengine=libaio --direct=1 "
        "--fsync=16 --verify=crc32c --verify_backlog=64 --time_based --runtime={seconds} --output-format=terse 2>&1 | tail -2; echo code ${{PIPESTATUS[0]}}")
 # A file comes and goes, and what is free is discarded.
-TRIM = ("end=$((SECONDS+{seconds})); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of=/var/tmp/gone bs=1M count=8 2>/dev/null && sync && "
+TRIM = ("end=$((SECONDS+{seconds})); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of=/var/tmp/gone bs=1M count=8 status=none && sync && "
         "rm /var/tmp/gone && sudo fstrim / || exit 1; sleep 2; done; echo code $?")
 IPERF = "iperf3 --client {server} --bidir --time {seconds} --json"
 FETCH = ("end=$((SECONDS+{seconds})); n=0; while [ $SECONDS -lt $end ]; do wget -q -O - http://{server}/file | md5sum | grep -q {sum} || exit 1; n=$((n+1)); done; "
@@ -145,7 +145,7 @@ class Load:
                 self.check_stream(what, said)
             else:
                 last = said.splitlines()[-1] if said else ""
-                self.findings.check(last.startswith("code 0"), f"{what}, through {self.options.kills} kills of toriid: {last} {'' if last.startswith('code 0') else said[-300:]}")
+                self.findings.check(last.startswith("code 0"), f"{what}, through {self.options.kills} kills of toriid: {last} {'' if last.startswith('code 0') else f'(ssh ended with {job.returncode}) {said[-300:]}'}")
         for name, guest in zip(GUESTS, self.guests):
             errors = guest.run("sudo dmesg | grep -iE 'I/O error|blkfront.*(error|fail)|EXT4-fs error|hung task|netfront.*(error|bad)' | head -3; true").strip()
             self.findings.check(not errors, f"{name}'s kernel tells of no error {errors}")
