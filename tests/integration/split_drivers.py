@@ -34,6 +34,11 @@ FETCH = (f"n=0; while [ -e /tmp/go ]; do wget -q -O - http://{SERVER}/file | md5
          "grep -q $(cat /tmp/expected) /tmp/sum || echo differs >>/tmp/fetches; n=$((n+1)); echo $n >/tmp/fetched; done")
 
 
+# From dom0 through a forwarded port into a guest; what the loop says is below the port's name.
+INWARD = ("while [ -e /tmp/go ]; do wget -q -O - http://127.0.0.1:{port}/other | md5sum | grep -q {sum} && echo good >>/tmp/{port} || echo failed >>/tmp/{port}; done")
+ZEROS = "b2d1236c286a3c0704224fe4105eca49"  # of 2 MiB
+
+
 class SplitDrivers:
     """One machine with two guests."""
 
@@ -59,9 +64,13 @@ class SplitDrivers:
         """A guest with a disk and a card behind a NAT."""
         description = (f'name = "{name}"\nmemory = "{memory}"\nkernel = "{unpacked("debian-6.1")}"\n'
                        'ramdisk = "/var/lib/torii/images/debian-6.1/initrd.cpio"\ncommand-line = "console=hvc0 quiet"\n'
-                       f'[[disk]]\nsource = "{IMAGES}/{image}"\n[[net]]\nattachment = "nat"\n[[net]]\nattachment = "switch=inner"\n')
+                       f'[[disk]]\nsource = "{IMAGES}/{image}"\n[[net]]\nattachment = "nat"\nforwards = ["tcp:{self.port(name)}:80"]\n[[net]]\nattachment = "switch=inner"\n')
         lines = " ".join(f"'{line}'" for line in description.splitlines())
         self.shell.run(f"printf '%s\\n' {lines} >/tmp/{name}.toml && torii create /tmp/{name}.toml", 120)
+
+    def port(self, name):
+        """The port of dom0 that leads to port 80 of a guest."""
+        return 8000 + int(name[1:])
 
     def in_guest(self, name, command, time_limit=60):
         """Run a command in a guest's shell."""
@@ -96,9 +105,10 @@ class SplitDrivers:
 
     def check_switch(self):
         """From one guest to the other."""
-        self.in_guest("g1", "mkdir -p /tmp/www && dd if=/dev/zero of=/tmp/www/other bs=1M count=2 2>/dev/null; httpd -h /tmp/www; true")
+        for name in ("g1", "g2"):
+            self.in_guest(name, "mkdir -p /tmp/www && dd if=/dev/zero of=/tmp/www/other bs=1M count=2 2>/dev/null; httpd -h /tmp/www; true")
         found = self.in_guest("g2", "wget -q -O - http://10.1.0.1/other | md5sum", 60).split()[0]
-        self.findings.check(found == "b2d1236c286a3c0704224fe4105eca49", f"g2 fetches a file from g1: {found}")
+        self.findings.check(found == ZEROS, f"g2 fetches a file from g1: {found}")
 
     def check_attaching(self, times):
         """A disk comes, grows and goes."""
@@ -137,6 +147,8 @@ class SplitDrivers:
         """I/O all the while."""
         for name in ("g1", "g2"):
             self.in_guest(name, f"echo {self.sum} >/tmp/expected; touch /tmp/go; ({TORTURE}) >/dev/null 2>&1 & ({FETCH}) >/dev/null 2>&1 & true")
+        for name in ("g1", "g2"):
+            self.shell.run(f"touch /tmp/go; ({INWARD.format(port=self.port(name), sum=ZEROS)}) >/dev/null 2>&1 & true")
         time.sleep(3)
         for _ in range(kills):
             old = self.pid()
@@ -146,7 +158,10 @@ class SplitDrivers:
                     break
                 time.sleep(0.3)
             time.sleep(1.5)
+        self.shell.run("rm /tmp/go; wait", 120)
         for name in ("g1", "g2"):
+            told = self.shell.run(f"sort /tmp/{self.port(name)} | uniq -c").split()
+            self.findings.check(len(told) == 2 and told[1] == "good", f"dom0 fetches from {name} through a port of its own, meanwhile: {told}")
             text = self.in_guest(name, "rm /tmp/go; wait; cat /tmp/rounds /tmp/fetched; cat /tmp/torture /tmp/fetches 2>/dev/null; true", 120).split()
             bad = [word for word in text if not word.isdigit()]
             rounds = [word for word in text if word.isdigit()]
