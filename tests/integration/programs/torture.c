@@ -1,10 +1,11 @@
-// torture write FOLDER SEED: changes files in a file system, makes each change durable, and only then says so, a line for each:
-// "acked WHAT PLACE NUMBER". Numbers rise, also from one run to the next. torture check FOLDER: a line for each place, "have WHAT
-// PLACE NUMBER", or "bad WHAT PLACE" where what lies there was never written so. Whoever compares both finds what was lost:
-// a number below one that was acknowledged.
+// torture write FOLDER SEED: changes files in a file system, makes each change durable, and only then says
+// so, a line for each: "acked WHAT PLACE NUMBER". Numbers rise, also from one run to the next. torture check
+// FOLDER: a line for each place, "have WHAT PLACE NUMBER", or "bad WHAT PLACE" where what lies there was
+// never written so. Whoever compares both finds what was lost: a number below one that was acknowledged.
 //
-// What: `record`, a block of `region` that is overwritten in place (O_DIRECT); `file`, a file that is made beside, and renamed over
-// the old one; `entry`, one added to `log`.  A file that was removed and acknowledged so is "acked gone PLACE NUMBER".
+// What: `record`, a block of `region` that is overwritten in place (O_DIRECT); `file`, a file that is made
+// beside, and renamed over the old one; `entry`, one added to `log`.  A file that was removed and
+// acknowledged so is "acked gone PLACE NUMBER".
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -182,7 +183,8 @@ static void torture(uint64_t seed) {
     struct stat found;
     if (stat("region", &found) != 0 || found.st_size != (off_t)kRecords * kBlock) {
         int file = open("region", O_WRONLY | O_CREAT, 0600);
-        must(file >= 0 && ftruncate(file, (off_t)kRecords * kBlock) == 0 && fsync(file) == 0, "creation of region");
+        must(file >= 0 && ftruncate(file, (off_t)kRecords * kBlock) == 0 && fsync(file) == 0,
+             "creation of region");
         close(file);
         sync_folder();
     }
@@ -197,10 +199,19 @@ static void torture(uint64_t seed) {
         ++number;
         uint64_t random = mix(seed * 7919 + number);
         switch (random % 8) {
-            case 0: write_entry(number); break;
-            case 1: case 2: write_file((random >> 8) % kFiles, number); break;
-            case 3: remove_file((random >> 8) % kFiles, number); break;
-            default: write_record((random >> 8) % kRecords, number); break;
+            case 0:
+                write_entry(number);
+                break;
+            case 1:
+            case 2:
+                write_file((random >> 8) % kFiles, number);
+                break;
+            case 3:
+                remove_file((random >> 8) % kFiles, number);
+                break;
+            default:
+                write_record((random >> 8) % kRecords, number);
+                break;
         }
     }
 }
