@@ -115,7 +115,7 @@ class Load:
             shell.run(f"torii attach net {name} --attachment switch=inner")
             guest.run(f"for i in $(seq 50); do [ -e /sys/class/net/eth1 ] && break; sleep 0.2; done; sudo ip addr add {address}/24 dev eth1; sudo ip link set eth1 up")
         self.guests[1].run(f"wget -q -O file http://{SERVER}/file; (iperf3 --server >/dev/null 2>&1 &); (sudo python3 -m http.server 80 >/dev/null 2>&1 &) ; sleep 1")
-        reached = self.guests[0].run(f"ping -c 2 -W 10 {INNER[1]} | tail -2")
+        reached = self.guests[0].run(f"sudo ping -c 2 -W 10 {INNER[1]} | tail -2")
         self.findings.check(" 0% packet loss" in reached, f"it reaches the other guest: {reached.strip().splitlines()[:1]}")
 
     def start(self):

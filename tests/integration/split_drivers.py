@@ -115,12 +115,12 @@ class SplitDrivers:
         shell = self.shell
         for turn in range(times):
             shell.run(f"torii attach disk g1 {IMAGES}/c --device xvdc --read-only && torii attach net g1 --attachment none")
-            size = self.in_guest("g1", "for i in $(seq 50); do [ -e /sys/block/xvdc/size ] && break; usleep 100000; done; "
+            size = self.in_guest("g1", "for i in $(seq 300); do [ -e /sys/block/xvdc/size ] && break; usleep 100000; done; "
                                        "cat /sys/block/xvdc/size; cat /sys/block/xvdc/ro").split()
             if turn == 0:
                 self.findings.check(size == ["16384", "1"], f"a disk is attached, read only: {size}")
                 shell.run(f"dd if=/dev/zero of={IMAGES}/c bs=1M seek=15 count=1 2>/dev/null; torii resize g1 xvdc")
-                grown = self.in_guest("g1", "for i in $(seq 50); do [ $(cat /sys/block/xvdc/size) = 32768 ] && break; usleep 100000; done; "
+                grown = self.in_guest("g1", "for i in $(seq 300); do [ $(cat /sys/block/xvdc/size) = 32768 ] && break; usleep 100000; done; "
                                             "cat /sys/block/xvdc/size").split()
                 self.findings.check(grown == ["32768"], f"it grows: {grown}")
                 shell.run(f"truncate -s 8M {IMAGES}/c")
