@@ -28,6 +28,10 @@ public:
     // Lets go of the back end. False when it does not let go of a page: all of them stay, and are lost.
     bool close();
 
+    // Why the back end closed it, in its own words; empty when it said nothing. Valid until the next request
+    // to the store.
+    std::string_view reason() const { return bus_.backend_error(); }
+
     std::span<const uint8_t, 6> mac() const { return mac_; }
 
     bool send(std::span<const uint8_t> frame, const NetFrameInfo& info = {}) {
