@@ -86,7 +86,7 @@ NET_PACKETS = {
     "net-segments": answers(errors=3, unsupported=2),
     "net-checksums": answers(unsupported=8),
     "net-buffers": answers(okay=2, errors=4),
-    "net-control": answers(errors=6, unsupported=6),
+    "net-control": answers(errors=7, unsupported=5),
     "net-one-ring": answers(),
     "net-states": answers(),
     "net-reopen": answers(),
@@ -110,6 +110,8 @@ NET_CLOSED = {
     "net-no-queue": "it wants 0 queues",
     "net-no-copy": 'no "request-rx-copy"',
 }
+WAYS_AT_ONCE = 20
+SLOW_HOST = "hrtimer: interrupt took|clocksource: Long readout interval"
 CLOSED = BLOCK_CLOSED | NET_CLOSED
 TOLD = BLOCK_REQUESTS | NET_PACKETS
 # "flood-nothing" is a domain that only computes, which the others are held against.
@@ -234,10 +236,13 @@ class Cheating:
         return found.group(1) if found else "nothing"
 
     def check_ways(self):
-        """All but floods, one after the other in one domain."""
+        """All but floods, one after the other, some in each domain: dom0's shell takes lines of 1023 characters."""
         ways = [way for way in (*TOLD, *CLOSED) if way in self.ways]
-        if not ways:
-            return
+        for first in range(0, len(ways), WAYS_AT_ONCE):
+            self.check_some_ways(ways[first:first + WAYS_AT_ONCE])
+
+    def check_some_ways(self, ways):
+        """In one domain."""
         self.cheat("cheat", ways)
         for number, way in enumerate(ways):
             self.expect("cheat", f"{way} done", "\\n" if number else "")
@@ -310,7 +315,7 @@ class Cheating:
 
     def warnings(self):
         """dom0's kernel's, without what it says of a host that is slow."""
-        return [line for line in self.toolstack.kernel_messages(self.shell) if "hrtimer: interrupt took" not in line]
+        return [line for line in self.toolstack.kernel_messages(self.shell) if not re.search(SLOW_HOST, line)]
 
     def check_image(self):
         """The cheat wrote where it may, and nothing else."""

@@ -19,6 +19,8 @@ using abi::BlockSegment;
 constexpr unsigned kRaces = 400;
 constexpr unsigned kWithdrawals = 400;
 constexpr unsigned kRaceSegments = 32;
+// The page of descriptors; it may stay mapped until the disk is let go.
+constexpr unsigned kDescriptors = 7;
 
 // Connects, has the way do what it does, tells what was answered.
 void with_disk(void (*way)(RawBlock& disk, Answers& answers), std::span<const Node> instead = {}) {
@@ -121,7 +123,7 @@ void fill_descriptors(const SharedPage& page, unsigned count) {
 }
 
 void indirect_requests(RawBlock& disk, Answers& answers) {
-    SharedPage page = share();
+    const SharedPage& page = disk.page(kDescriptors);
     fill_descriptors(page, abi::kBlockSegmentsPerIndirectPage);
     for (const unsigned operation : {3u, 5u, 6u, 99u})
         disk.ask(indirect(operation, 12, page.gref), answers);
@@ -140,7 +142,7 @@ void indirect_requests(RawBlock& disk, Answers& answers) {
         descriptors_in(page)[200] = segment;
         disk.ask(indirect(0, 256, page.gref), answers);
     }
-    end(page);
+    fill(page);
 }
 
 void store_byte(uint8_t& place, uint8_t value) {
@@ -172,7 +174,7 @@ void flip_until(RawBlock& disk, const SharedPage& page, uint32_t wanted) {
 }
 
 void race(RawBlock& disk, Answers& answers) {
-    SharedPage page = share();
+    const SharedPage& page = disk.page(kDescriptors);
     for (unsigned round = 0; round < kRaces; ++round) {
         fill_descriptors(page, kRaceSegments);
         const auto operation = round % 3 == 0 ? BlockOperation::kWrite : BlockOperation::kRead;
@@ -183,7 +185,7 @@ void race(RawBlock& disk, Answers& answers) {
         flip_until(disk, page, disk.produced());
         disk.wait(answers);
     }
-    end(page);
+    fill(page);
 }
 
 // Takes grants away by force while their request is under way, and gives them again.
