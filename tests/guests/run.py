@@ -35,6 +35,7 @@ def boot(options, arguments, time_limit):
         command = ["qemu-system-x86_64", "-accel", options.accel, "-M", "q35", "-cpu", options.cpu, "-m", "512", "-smp",
                    str(options.cpus),
                    "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-nic", "none",
+                   "-device", "virtio-rng-pci",
                    "-kernel", options.hypervisor,
                    "-append", f"console=com1 com1=115200 dom0_mem=128M {options.hypervisor_arguments}",
                    "-initrd", f"{guest} {arguments}"]

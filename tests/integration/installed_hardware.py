@@ -1,6 +1,6 @@
 """The installed Debian on Torii boots from each kind of disk, and drives all devices of the machine under fio and iperf3.
 
-    installed_hardware.py [--machine q35|pc] [--seconds 60] [--only-board]
+    installed_hardware.py [--machine q35|pc] [--firmware bios|uefi] [--seconds 60] [--only-board]
 
 Its root is on the disk of the board (AHCI on q35, IDE on pc), on NVMe, virtio-blk and virtio-scsi in turn, started by GRUB; the other
 disks and the cards e1000e, RTL8139 and virtio-net, USB keyboard and tablet are there each time. With the root on the board's disk all
@@ -87,7 +87,7 @@ class Rig:
 
     def machine(self, root_kind):
         """A machine whose root is on a disk of this kind."""
-        words = ["-boot", "menu=off"]
+        words = ["-boot", "menu=off", *debian.firmware(self.options.firmware)]
         for number, kind in enumerate(self.disks):
             name = "root" if kind is root_kind else f"scratch{number}"
             path, form = (self.root, "qcow2") if kind is root_kind else (self.scratch(kind), "raw")
@@ -96,7 +96,7 @@ class Rig:
         for number, network in enumerate(self.networks):
             words += ["-netdev", f"user,id=card{number},net={network.net}.0/24", "-device", f"{network.model},netdev=card{number}"]
         words += ["-device", "qemu-xhci", "-device", "usb-kbd", "-device", "usb-tablet"]
-        name = f"installed-{self.options.machine}-{root_kind.name}"
+        name = f"installed-{self.options.machine}-{self.options.firmware}-{root_kind.name}"
         return debian.machine(words, name=name, time_limit=1200, accel=self.accel, cpus=2, card=False, machine=self.options.machine)
 
 
@@ -113,7 +113,7 @@ class Boot:
     def check(self, good, text):
         """Note what was found."""
         how = "by lines" if self.lines else "by messages"
-        return self.findings.check(good, f"{self.rig.options.machine}, root on {self.root_kind.name}, {how}: {text}")
+        return self.findings.check(good, f"{self.rig.options.machine}, {self.rig.options.firmware}, root on {self.root_kind.name}, {how}: {text}")
 
     def nodes(self):
         """{driver of the controller: the disk's node}."""
@@ -232,6 +232,7 @@ def main():
     """Exit code 0: all devices work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--machine", choices=("q35", "pc"), default="q35")
+    parser.add_argument("--firmware", choices=("bios", "uefi"), default="bios")
     parser.add_argument("--seconds", type=int, default=60, help="of load on all devices; on the disks alone a quarter of it")
     parser.add_argument("--only-board", action="store_true", help="have the root on the board's own disk alone")
     options = parser.parse_args()

@@ -14,6 +14,7 @@ import re
 import sys
 import time
 
+from cycles import counts
 from findings import run_machine
 from toolstack import boot, unpacked
 
@@ -31,6 +32,11 @@ TORTURE = ("i=0; while [ -e /tmp/go ]; do i=$((i+1)); dd if=/dev/urandom of=/tmp
            "echo $i >/tmp/rounds; done")
 FETCH = (f"n=0; while [ -e /tmp/go ]; do wget -q -O - http://{SERVER}/file | md5sum >/tmp/sum || echo failed >>/tmp/fetches; "
          "grep -q $(cat /tmp/expected) /tmp/sum || echo differs >>/tmp/fetches; n=$((n+1)); echo $n >/tmp/fetched; done")
+
+
+# From dom0 through a forwarded port into a guest; what the loop says is below the port's name.
+INWARD = ("while [ -e /tmp/go ]; do wget -q -O - http://127.0.0.1:{port}/other | md5sum | grep -q {sum} && echo good >>/tmp/{port} || echo failed >>/tmp/{port}; done")
+ZEROS = "b2d1236c286a3c0704224fe4105eca49"  # of 2 MiB
 
 
 class SplitDrivers:
@@ -54,13 +60,17 @@ class SplitDrivers:
         self.remove("g0")
         self.before = self.toolstack.free_pages()
 
-    def create(self, name, image):
+    def create(self, name, image, memory="192M"):
         """A guest with a disk and a card behind a NAT."""
-        description = (f'name = "{name}"\nmemory = "192M"\nkernel = "{unpacked("debian-6.1")}"\n'
+        description = (f'name = "{name}"\nmemory = "{memory}"\nkernel = "{unpacked("debian-6.1")}"\n'
                        'ramdisk = "/var/lib/torii/images/debian-6.1/initrd.cpio"\ncommand-line = "console=hvc0 quiet"\n'
-                       f'[[disk]]\nsource = "{IMAGES}/{image}"\n[[net]]\nattachment = "nat"\n[[net]]\nattachment = "switch=inner"\n')
+                       f'[[disk]]\nsource = "{IMAGES}/{image}"\n[[net]]\nattachment = "nat"\nforwards = ["tcp:{self.port(name)}:80"]\n[[net]]\nattachment = "switch=inner"\n')
         lines = " ".join(f"'{line}'" for line in description.splitlines())
         self.shell.run(f"printf '%s\\n' {lines} >/tmp/{name}.toml && torii create /tmp/{name}.toml", 120)
+
+    def port(self, name):
+        """The port of dom0 that leads to port 80 of a guest."""
+        return 8000 + int(name[1:])
 
     def in_guest(self, name, command, time_limit=60):
         """Run a command in a guest's shell."""
@@ -95,9 +105,10 @@ class SplitDrivers:
 
     def check_switch(self):
         """From one guest to the other."""
-        self.in_guest("g1", "mkdir -p /tmp/www && dd if=/dev/zero of=/tmp/www/other bs=1M count=2 2>/dev/null; httpd -h /tmp/www; true")
+        for name in ("g1", "g2"):
+            self.in_guest(name, "mkdir -p /tmp/www && dd if=/dev/zero of=/tmp/www/other bs=1M count=2 2>/dev/null; httpd -h /tmp/www; true")
         found = self.in_guest("g2", "wget -q -O - http://10.1.0.1/other | md5sum", 60).split()[0]
-        self.findings.check(found == "b2d1236c286a3c0704224fe4105eca49", f"g2 fetches a file from g1: {found}")
+        self.findings.check(found == ZEROS, f"g2 fetches a file from g1: {found}")
 
     def check_attaching(self, times):
         """A disk comes, grows and goes."""
@@ -116,7 +127,15 @@ class SplitDrivers:
             code, text = shell.attempt("torii detach g1 xvdc && torii detach g1 eth2", 120)
             if code != 0:
                 return self.findings.check(False, f"detached: {text}")
+            # What is made once and kept is there after the first.
+            if turn == 0:
+                before = counts(self.toolstack)
+            if turn % 50 == 49:
+                print(f"       {turn + 1} times attached and detached after {self.toolstack.machine.seconds():.0f} s", flush=True)
         gone = self.in_guest("g1", "ls /sys/block")
+        self.toolstack.wait_free(before["free pages"], 5)
+        after = counts(self.toolstack)
+        self.findings.check(after == before, f"which left nothing: {after}, before {before}")
         return self.findings.check("xvdc" not in gone and "xvda" in gone, f"attached and detached {times} times")
 
     def pid(self):
@@ -128,6 +147,8 @@ class SplitDrivers:
         """I/O all the while."""
         for name in ("g1", "g2"):
             self.in_guest(name, f"echo {self.sum} >/tmp/expected; touch /tmp/go; ({TORTURE}) >/dev/null 2>&1 & ({FETCH}) >/dev/null 2>&1 & true")
+        for name in ("g1", "g2"):
+            self.shell.run(f"touch /tmp/go; ({INWARD.format(port=self.port(name), sum=ZEROS)}) >/dev/null 2>&1 & true")
         time.sleep(3)
         for _ in range(kills):
             old = self.pid()
@@ -137,12 +158,15 @@ class SplitDrivers:
                     break
                 time.sleep(0.3)
             time.sleep(1.5)
+        self.shell.run("rm /tmp/go; wait", 120)
         for name in ("g1", "g2"):
+            told = self.shell.run(f"sort /tmp/{self.port(name)} | uniq -c").split()
+            self.findings.check(len(told) == 2 and told[1] == "good", f"dom0 fetches from {name} through a port of its own, meanwhile: {told}")
             text = self.in_guest(name, "rm /tmp/go; wait; cat /tmp/rounds /tmp/fetched; cat /tmp/torture /tmp/fetches 2>/dev/null; true", 120).split()
             bad = [word for word in text if not word.isdigit()]
-            counts = [word for word in text if word.isdigit()]
-            self.findings.check(not bad and len(counts) == 2 and all(int(count) > 0 for count in counts),
-                                f"{name}: {' and '.join(counts)} rounds of disk and network through {kills} kills of toriid {bad[:3]}")
+            rounds = [word for word in text if word.isdigit()]
+            self.findings.check(not bad and len(rounds) == 2 and all(int(count) > 0 for count in rounds),
+                                f"{name}: {' and '.join(rounds)} rounds of disk and network through {kills} kills of toriid {bad[:3]}")
             messages = self.in_guest(name, "dmesg -r | grep '^<[0-3]>' | grep -v 'No target domain found' || true").strip().splitlines()
             self.findings.check(not messages, f"{name}'s kernel has no errors to tell {messages[:2]}")
 
@@ -153,12 +177,16 @@ class SplitDrivers:
         self.findings.check(len(states) == 6 and all(state == "connected" for _, state, _ in states), f"all devices are connected: {states}")
         for name in ("g1", "g2"):
             self.remove(name)
+        self.check_nothing_left()
+        self.check_pages()
+
+    def check_nothing_left(self):
+        """Of devices whose guests are gone."""
         # Helpers are told to end, and take a moment.
         self.shell.run("for i in $(seq 50); do pidof torii-nat qemu-nbd >/dev/null || break; usleep 100000; done", 60)
         left = self.shell.run("ls /run/torii/devices; xenstore-ls /local/domain/0/backend 2>/dev/null; pidof torii-nat qemu-nbd; true").splitlines()
         left = [line for line in left if not re.fullmatch(r'torii-v[bi][df] = ""', line.strip())]
         self.findings.check(not left, f"nothing is left of the devices: {left[:6]}")
-        self.check_pages()
 
     def check_pages(self):
         """Rounds of both guests leave no page: dom0's table of mappings grows with the most that there ever were, and stays, so

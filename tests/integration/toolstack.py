@@ -28,6 +28,7 @@ PROGRAMS = {
     "hold": "tests/integration/programs/hold.c",
     "stalls": "tests/integration/programs/stalls.c",
     "clock_order": "tests/integration/programs/clock_order.c",
+    "torture": "tests/integration/programs/torture.c",
 }
 # Small guests that the build makes, by the names that they have in dom0.
 NEIGHBOUR = "/var/lib/torii/images/neighbour.elf"

@@ -86,13 +86,24 @@ REGISTRY = (
     *(LongTest(f"installed-hardware-{machine}", "third 1", f"an installed Debian on each kind of disk of a {machine}; all devices under fio and iperf3", 1,
                ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine))
       for machine in ("q35", "pc")),
+    *(LongTest(f"installed-hardware-{machine}-uefi", "third 1", f"the same of a {machine} with UEFI, with the root on the board's own disk", 1,
+               ("{python}", f"{_MACHINE}/installed_hardware.py", "--machine", machine, "--firmware", "uefi", "--only-board"))
+      for machine in ("q35", "pc")),
     *(LongTest(f"hardware-{machine}-{kind}", "third 1", f"dom0 drives the devices of a {machine} by {kind}, under load for a minute", 1,
                ("{python}", f"{_MACHINE}/hardware.py", "--machine", machine, "--seconds", "60", *words))
       for machine in ("q35", "pc") for kind, words in (("messages", ()), ("lines", ("--kernel-arguments", "pci=nomsi")))),
-    LongTest("split-drivers", "fourth 3, 5", "two guests' disks and networks through 50 kills of toriid, 100 times attach and detach", 1,
-             ("{python}", f"{_MACHINE}/split_drivers.py", "--kills", "50", "--attaches", "100"), targets=(*MACHINE_TARGETS, "neighbour")),
-    LongTest("debian-guest", "fourth 1", "systemd from a disk of ours, behind a NAT, under fio, through kills of toriid", 1,
-             ("{python}", f"{_MACHINE}/debian_guest.py", "--kills", "10"), targets=(*MACHINE_TARGETS, "neighbour")),
+    LongTest("split-drivers", "fourth 3, 5", "two guests' disks and networks through 50 kills of toriid", 1,
+             ("{python}", f"{_MACHINE}/split_drivers.py", "--kills", "50"), targets=(*MACHINE_TARGETS, "neighbour")),
+    LongTest("attach-detach", "fourth 5", "500 times a disk and a card attached and detached; nothing is left", 1,
+             ("{python}", f"{_MACHINE}/split_drivers.py", "--kills", "1", "--attaches", "500"), targets=(*MACHINE_TARGETS, "neighbour")),
+    *(LongTest(f"debian-guest{tail}", "fourth 1, 2, 3", f"two Debians ({suite}) on disks of ours: fio, iperf3 and files for {minutes} minutes, {kills} kills of toriid", 1,
+               ("{python}", f"{_MACHINE}/debian_guest.py", "--suite", suite, "--kills", str(kills), "--seconds", str(60 * minutes)),
+               targets=(*MACHINE_TARGETS, "neighbour"))
+      for tail, suite, minutes, kills in (("", "bookworm", 10, 50), ("-trixie", "trixie", 2, 5))),
+    LongTest("power-cuts", "fourth 4", "100 cuts of a guest's power while it writes: nothing that it was told is durable is lost", 1,
+             ("{python}", f"{_MACHINE}/power_cuts.py", "--cuts", "100"), targets=(*MACHINE_TARGETS, "neighbour")),
+    LongTest("many-guests", "fourth 5", "twenty guests at once with disks and networks, two of them with systemd", 1,
+             ("{python}", f"{_MACHINE}/many_guests.py"), targets=(*MACHINE_TARGETS, "neighbour")),
     *(LongTest(f"image-build{tail}", "images", f"torii image build debian, interrupted, built, looked into, booted, grown: {suite}", 1,
                ("{python}", f"{_MACHINE}/images.py", "--suite", suite, "--kernel", kernel), targets=("torii",))
       for tail, suite, kernel in (("", "bookworm", "standard"), ("-trixie", "trixie", "cloud"))),

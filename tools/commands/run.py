@@ -1,6 +1,7 @@
 """./tools/run: builds Torii and boots it with a stock Debian kernel as dom0, or with an installed Debian."""
 
 import argparse
+import os
 from pathlib import Path
 
 from commands import demo, packages
@@ -18,7 +19,8 @@ dom0's image, boots all of it in QEMU and leaves you in a shell in dom0. Can be 
   ./tools/run                              2 GiB of memory, Debian's 6.1 as dom0
   ./tools/run --memory 4G --kernel 6.12    Debian's 6.12 as dom0, on a larger machine
   ./tools/run --hypervisor-args "loglvl=all guest_loglvl=all"
-  ./tools/run --demo                       unattended: two guests, a command in each, shut down, destroy, power off
+  ./tools/run --no-guest-disk              without the Debian that is installed on a disk, which takes minutes the first time
+  ./tools/run --demo                       unattended: guests from memory and from a disk, used, shut down, destroyed
   ./tools/run --disk                       an installed Debian 12 with Torii's package, started by GRUB
   ./tools/run --disk --firmware uefi       the same under UEFI
 
@@ -26,7 +28,8 @@ With --disk the first time takes some minutes; what changes on the disk stays un
 waits for three seconds, also has plain Debian. ssh -i build/disk/id_ed25519 -p 2222 root@127.0.0.1 works once it is up.
 
 The machine has a disk for images, on /var/lib/torii/disk in dom0, which keeps what is written there (build/images/disk.raw), and a
-network card behind QEMU's user network. In it `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor.
+network card behind QEMU's user network. In it `poweroff` ends it; Ctrl-a x ends QEMU at once, Ctrl-a c is QEMU's monitor. On that disk
+is a Debian with systemd for a guest to boot from, unless it was made without: remove it to have it made anew.
 """
 
 
@@ -45,6 +48,8 @@ def parse(arguments):
     parser.add_argument("--accel", default="auto", choices=("auto", "tcg", "kvm"),
                         help="auto uses KVM only if a probe guest boots under it in time")
     parser.add_argument("--hypervisor", metavar="PATH", help="boot this image in Torii's place (Xen's, to compare)")
+    parser.add_argument("--guest-disk", action=argparse.BooleanOptionalAction, default=os.geteuid() == 0,
+                        help="have a Debian installed on the disk for images, for a guest that boots from it; takes root")
     parser.add_argument("--demo", action="store_true", help="run the demonstration and exit 0 only if all of it happened")
     add_disk_options(parser)
     options = parser.parse_args(arguments)
@@ -73,7 +78,7 @@ def check_disk_options(parser, options):
         if options.firmware != "bios" or options.ssh_port != parser.get_default("ssh_port"):
             parser.error("--firmware and --ssh-port belong to --disk")
         return
-    for name in ("kernel", "guest_kernel", "kernel_args", "hypervisor_args", "hypervisor", "demo", "dom0_memory"):
+    for name in ("kernel", "guest_kernel", "kernel_args", "hypervisor_args", "hypervisor", "demo", "dom0_memory", "guest_disk"):
         if getattr(options, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} is not possible with --disk: there GRUB's menu says what is booted, by "
                          "/etc/default/grub.d in the machine")
@@ -105,7 +110,8 @@ def prepare(options):
         raise Failure(f"There is no hypervisor image at {hypervisor}.")
     kernel, guest_kernel = fetch(options.kernel), fetch(options.guest_kernel)
     say(f"Building dom0's image: kernel {kernel.release}, the ready guest's {guest_kernel.release}")
-    image = build_dom0(BUILD / "images" / f"dom0-{kernel.release}.cpio", kernel, {"debian": guest_kernel}, BUILD)
+    images = installed_guest(options)
+    image = build_dom0(BUILD / "images" / f"dom0-{kernel.release}.cpio", kernel, {"debian": guest_kernel}, BUILD, options.guest_disk)
     accel = accelerator.choose(options.accel, options.cpu, hypervisor)
     return Configuration(
         hypervisor=hypervisor,
@@ -113,7 +119,20 @@ def prepare(options):
                              f"{options.hypervisor_args}".strip(),
         kernel=kernel.image, kernel_arguments=f"console=hvc0 torii.devices {options.kernel_args}".strip(), initrd=image,
         memory=str(options.memory_mib), cpus=options.cpus, cpu=options.cpu, accel=accel, terminal=not options.demo,
-        extra=[*debian.drive(disk.image_disk("demo-disk" if options.demo else "disk"), "raw"), *debian.network()])
+        extra=[*debian.drive(images, "raw"), *debian.network()])
+
+
+def installed_guest(options):
+    """The disk for images, with a Debian for a guest to boot from."""
+    if not options.guest_disk:
+        return disk.image_disk("demo-disk" if options.demo else "disk")
+    packages.install({"run", "disk"})
+    folder = BUILD / "images/guests"
+    disk.guest_image(folder, demo.INSTALLED, "--size", "2G", "--packages", "wget", password=demo.PASSWORD)
+    if not options.demo:
+        return disk.image_disk("disk", folder)
+    (BUILD / "images/demo-disk.raw").unlink(missing_ok=True)
+    return disk.image_disk("demo-disk", folder)
 
 
 def run_disk(options):
@@ -138,7 +157,7 @@ def main(arguments):
     with only_one("images"):
         configuration = prepare(options)
     if options.demo:
-        return demo.run_demo(configuration)
+        return demo.run_demo(configuration, options.guest_disk)
     say("Booting; dom0's shell comes in some seconds (Ctrl-a x ends QEMU)")
     return Machine(configuration, time_limit=0).run_on_terminal()
 

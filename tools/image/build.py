@@ -14,8 +14,8 @@ from kernels.fetch import fetch
 FILES = TOOLS / "image"
 IMAGES = BUILD / "images"
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs")
-# For the devices that `tools/run` gives the machine; ext4 asks the kernel's crypto for crc32c by name.
-DEVICE_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4")
+# For the devices that `tools/run` gives the machine.
+DEVICE_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", *parts.FILE_SYSTEM_MODULES)
 GUEST_MODULES = ("xen-blkfront", "xen-netfront", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs")
 ACCOUNTS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 GROUPS = "root:x:0:\ntorii:x:900:\nnogroup:x:65534:\n"
@@ -36,6 +36,7 @@ def guest_archive(kernel, programs=None):
     archive = parts.base_archive()
     parts.add_programs(archive, programs)
     parts.add_modules(archive, kernel, GUEST_MODULES)
+    parts.add_file_systems(archive, kernel)
     parts.add_xenstore_clients(archive)
     archive.add_copy("etc/inittab", FILES / "guest/inittab")
     archive.add_copy("etc/init.d/start", FILES / "guest/start", 0o755)
@@ -62,6 +63,7 @@ def dom0_archive(kernel, guests, binaries, programs=None, drivers=()):
     parts.add_programs(archive, programs)
     parts.add_modules(archive, kernel, (*DOM0_MODULES, *drivers))
     parts.add_modules(archive, kernel, DEVICE_MODULES, "devices")
+    parts.add_file_systems(archive, kernel)
     parts.add_xenstore_clients(archive)
     parts.add_program(archive, "usr/sbin/toriid", find_program(binaries, "toriid"))
     parts.add_program(archive, "usr/bin/torii", find_program(binaries, "torii"))
@@ -80,9 +82,12 @@ def dom0_archive(kernel, guests, binaries, programs=None, drivers=()):
     return archive
 
 
-def build_dom0(output, kernel, guests, binaries):
-    """Write dom0's initramfs; returns its path."""
-    dom0_archive(kernel, guests, binaries).write(output)
+def build_dom0(output, kernel, guests, binaries, with_ssh=False):
+    """Write dom0's initramfs, with what `torii ssh` runs if that is wanted; returns its path."""
+    archive = dom0_archive(kernel, guests, binaries)
+    if with_ssh:
+        parts.add_program(archive, "usr/bin/ssh", "/usr/bin/ssh")
+    archive.write(output)
     return output
 
 

@@ -1,11 +1,13 @@
-"""Disks for machines: the installed Debian with Torii's package, and one for images.
+"""Disks for machines: the installed Debian with Torii's package, one for images, and images of guests.
 
+build/images/guests     images of guests, made by `torii image build` when they are needed first
 build/disk/plain.raw    Debian with GRUB (plain_debian.py); made anew when that file, or what it installs, changes
 build/disk/torii.qcow2  what differs once the package is installed; made anew when the package changes. Machines write to it
 """
 
 import hashlib
 import shutil
+import tempfile
 
 from commands.steps import BUILD, Failure, run, say
 from emulator.debian import Debian, drive, machine
@@ -21,14 +23,31 @@ def overlay(target, base, form):
     return target
 
 
-def image_disk(name="disk"):
-    """A disk for images, for a machine that has its system in memory; what is on it stays."""
+def guest_image(folder, name, *options, password=None):
+    """An image of a guest below `folder`, made once by `torii image build` with these options; returns its folder. `password` is
+    its user's on the console."""
+    if not (folder / name / "image.toml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        say(f"Building an image of a guest, {name} (debootstrap, some minutes)")
+        words = [BUILD / "tools/cli/torii", "image", "build", "debian", name, "--directory", folder, *options]
+        if password is None:
+            run(words, quiet=True, time_limit=3600)
+        else:
+            with tempfile.NamedTemporaryFile("w") as file:
+                print(password, file=file, flush=True)
+                run([*words, "--password-file", file.name], quiet=True, time_limit=3600)
+    return folder / name
+
+
+def image_disk(name="disk", guests=None):
+    """A disk for images, for a machine that has its system in memory; what is on it stays. A new one holds what is in the folder
+    `guests`."""
     target = BUILD / f"images/{name}.raw"
     if not target.exists():
         partial = target.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        run(["mke2fs", "-q", "-t", "ext4", "-L", "torii-images", partial, f"{IMAGES_MIB}m"], quiet=True)
+        run(["mke2fs", "-q", "-t", "ext4", "-L", "torii-images", *(["-d", guests] if guests else []), partial, f"{IMAGES_MIB}m"], quiet=True)
         partial.rename(target)
     return target
 

@@ -13,6 +13,16 @@ BUSYBOX = Path("/usr/bin/busybox")
 XENSTORE_PACKAGES = ("xenstore-utils", "libxenstore4", "libxentoolcore1")
 XENSTORE_CLIENTS = ("xenstore-chmod", "xenstore-exists", "xenstore-list", "xenstore-ls", "xenstore-read", "xenstore-rm",
                     "xenstore-watch", "xenstore-write")
+# ext4 asks the kernel's crypto for crc32c by name.
+FILE_SYSTEM_MODULES = ("crc32c_generic", "ext4")
+# The kernel runs it with the name of what it needs; of file systems there is one, loaded when something is mounted.
+MODPROBE = """\
+#!/bin/sh
+case "$*" in
+    *fs-ext4) for module in $(cat /lib/modules/file-systems); do /bin/busybox insmod "/lib/modules/$module.ko" 2>/dev/null; done ;;
+    *) exit 1 ;;
+esac
+"""
 LIBRARIES = "lib/x86_64-linux-gnu"
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
@@ -20,7 +30,7 @@ LOADER = "/lib64/ld-linux-x86-64.so.2"
 def base_archive():
     """Busybox with a name for each of its programs, the usual folders, and the nodes that init needs first."""
     archive = Archive()
-    for folder in ("dev", "proc", "sys", "tmp", "run", "root", "var/log", "var/lib", "etc", "bin", "sbin", "usr/bin", "usr/sbin"):
+    for folder in ("dev", "proc", "sys", "tmp", "run", "root", "var/log", "var/lib", "etc", "bin", "sbin", "usr/bin", "usr/sbin", "mnt"):
         archive.add_folder(folder)
     archive.entries["tmp"].mode |= 0o1777
     archive.add_link("var/run", "/run")
@@ -34,7 +44,7 @@ def base_archive():
         if applet != "busybox":
             archive.add_link(f"bin/{applet}", "busybox")
     # Linux starts these two by their full names: the shutdown of a guest by its host, and the initramfs itself.
-    for name in ("poweroff", "reboot", "modprobe"):
+    for name in ("poweroff", "reboot"):
         archive.add_link(f"sbin/{name}", "/bin/busybox")
     archive.add_link("init", "/bin/busybox")
     return archive
@@ -101,3 +111,9 @@ def add_modules(archive, kernel, names, listed="order"):
     for name in names:
         add(name)
     archive.add_file(f"lib/modules/{listed}", "".join(f"{name}\n" for name in order))
+
+
+def add_file_systems(archive, kernel):
+    """What `mount -t ext4` needs, loaded when it is asked for."""
+    add_modules(archive, kernel, FILE_SYSTEM_MODULES, "file-systems")
+    archive.add_file("sbin/modprobe", MODPROBE, 0o755)

@@ -99,6 +99,14 @@ inline uint8_t read_port_8(uint16_t port) {
 inline void write_port_8(uint16_t port, uint8_t value) {
     asm volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
+inline uint32_t read_port_32(uint16_t port) {
+    uint32_t value;
+    asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+inline void write_port_32(uint16_t port, uint32_t value) {
+    asm volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
 
 inline constexpr uint32_t kMsrEfer = 0xC000'0080;
 inline constexpr uint32_t kMsrFsBase = 0xC000'0100;
