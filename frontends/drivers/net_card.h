@@ -20,6 +20,7 @@ public:
     // Called from poll() with each frame; the bytes are valid during the call.
     using Receiver = void (*)(std::span<const uint8_t> frame, const NetFrameInfo& info, void* argument);
 
+    // Not constant: a global one is a std::optional that guest_main fills.
     NetCard(Receiver receiver, void* argument) : receiver_(receiver), argument_(argument) {}
 
     // Connects device/vif/NUMBER, waiting for its back end. False when there is none, or it does not come;

@@ -6,6 +6,7 @@
 #include <torii/guest/start.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "drivers/net_card.h"
@@ -25,7 +26,8 @@ constexpr uint64_t kWaitNs = 1'000'000'000;
 uint8_t g_address[4] = {10, 1, 0, 9};
 uint64_t g_pings;
 void received(std::span<const uint8_t> frame, const NetFrameInfo& info, void*);
-NetCard g_card(received, nullptr);
+// Filled when the guest runs: nobody runs constructors of global objects.
+constinit std::optional<NetCard> g_card;
 
 uint16_t read_be16(const uint8_t* at) {
     return static_cast<uint16_t>(at[0] << 8 | at[1]);
@@ -51,8 +53,8 @@ bool ours(const uint8_t* address) {
 
 void send_back(Frame frame) {
     std::copy_n(frame.data() + 6, 6, frame.data());
-    std::copy_n(g_card.mac().data(), 6, frame.data() + 6);
-    g_card.send(frame);
+    std::copy_n(g_card->mac().data(), 6, frame.data() + 6);
+    g_card->send(frame);
 }
 
 void answer_arp(Frame frame) {
@@ -60,7 +62,7 @@ void answer_arp(Frame frame) {
     if (frame.size() < kEthernet + kArp || read_be16(arp + 6) != kArpRequest || !ours(arp + 24)) return;
     write_be16(arp + 6, kArpReply);
     std::copy_n(arp + 8, 10, arp + 18);  // who asked is who is told
-    std::copy_n(g_card.mac().data(), 6, arp + 8);
+    std::copy_n(g_card->mac().data(), 6, arp + 8);
     std::copy_n(g_address, 4, arp + 14);
     send_back(frame.first(kEthernet + kArp));
 }
@@ -116,8 +118,9 @@ void take_address(std::string_view text) {
 void torii::guest::guest_main() {
     const uint32_t number = number_of(option("net"));
     if (!option("address").empty()) take_address(option("address"));
-    if (!g_card.open(number)) {
-        const std::string_view reason = g_card.reason();
+    g_card.emplace(received, nullptr);
+    if (!g_card->open(number)) {
+        const std::string_view reason = g_card->reason();
         return print("Network {}: {}\n", uint64_t{number},
                      reason.empty() ? "none, or nobody serves it." : reason);
     }
@@ -126,8 +129,8 @@ void torii::guest::guest_main() {
     const uint64_t wanted = number_of(option("pings"));
     bool good = true;
     while (good && (wanted == 0 || g_pings < wanted))
-        good = g_card.poll(kWaitNs);
+        good = g_card->poll(kWaitNs);
     print("Network {}: {} pings answered, {}.\n", uint64_t{number}, g_pings,
           good ? "the card works" : "THE CARD'S BACK END BROKE ITS RINGS");
-    print("Network {}: {}.\n", uint64_t{number}, g_card.close() ? "let go" : "NOT LET GO");
+    print("Network {}: {}.\n", uint64_t{number}, g_card->close() ? "let go" : "NOT LET GO");
 }
