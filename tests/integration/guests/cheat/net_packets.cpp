@@ -14,6 +14,7 @@ constexpr uint16_t kSizes[] = {0, 1, 13};
 
 void with_card(void (*way)(RawNet& card, Answers& answers)) {
     if (!card().connect()) return card().tell_closed();
+    card().wait_for_network();
     Answers answers;
     way(card(), answers);
     card().tell(answers);

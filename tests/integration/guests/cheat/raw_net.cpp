@@ -210,6 +210,17 @@ void RawNet::wait_control(Answers& answers) {
     control_consumed_ = control_produced_;
 }
 
+void RawNet::wait_for_network() {
+    constexpr unsigned kTries = 300;
+    constexpr uint64_t kPauseNs = 100'000'000;
+    for (unsigned i = 0; i < kTries; ++i) {
+        Answers answers;
+        ask(question(), answers);
+        if (answers.okay != 0) return;
+        guest::wait_until([](void*) { return false; }, nullptr, kPauseNs);
+    }
+}
+
 bool RawNet::honest_question() {
     Answers answers;
     for (unsigned number = 1; number < kPages; ++number) {

@@ -59,6 +59,9 @@ public:
         put(request);
         exchange(answers);
     }
+    // Until somebody takes its packets: a NAT's program, which has just been started, loses them at first.
+    // Its answers go into the buffers that come next.
+    void wait_for_network();
     // A question that is sent, and answered into an honest buffer.
     bool honest_question();
     void tell(const Answers& answers);
