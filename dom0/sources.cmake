@@ -24,6 +24,7 @@ foreach(source
     devices/device_config.cpp
     devices/devices.cpp
     devices/helper_processes.cpp
+    devices/limited_log.cpp
     devices/net_rules.cpp
     devices/service_thread.cpp
     fail_point.cpp

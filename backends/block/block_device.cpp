@@ -46,6 +46,7 @@ public:
     void close(bool force);
 
     BlockState state() const;
+    std::string problem() const { return peer_.problem(); }
     const std::optional<BlockGeometry>& geometry() const { return geometry_; }
     BlockStatistics statistics() const { return service_ ? service_->statistics() : last_statistics_; }
     void set_limits(const BlockLimits& limits) {
@@ -196,8 +197,9 @@ void BlockDevice::Implementation::connect() {
 void BlockDevice::Implementation::connect_ended(std::string problem) {
     if (problem.empty()) return peer_.connected(block_properties(config_, *geometry_, *connection_));
     connection_.reset();
-    trouble("it could not be connected: " + problem);
-    peer_.failed(problem);
+    const std::string sentence = "The guest's disk driver cannot be connected: " + problem + ".";
+    trouble(sentence);
+    peer_.failed(sentence);
 }
 
 void BlockDevice::Implementation::disconnect() {
@@ -211,8 +213,10 @@ void BlockDevice::Implementation::disconnected() {
 }
 
 void BlockDevice::Implementation::broken(std::string sentence) {
-    trouble("its guest broke the protocol: " + sentence);
-    peer_.failed(sentence);
+    const std::string told = "The guest's disk driver broke the protocol: " + sentence +
+                             ". The disk is closed until the driver connects again.";
+    trouble(told);
+    peer_.failed(told);
 }
 
 // --- what an administrator wants
@@ -304,6 +308,9 @@ BlockDevice::~BlockDevice() {
 
 BlockState BlockDevice::state() const {
     return implementation_->state();
+}
+std::string BlockDevice::problem() const {
+    return implementation_->problem();
 }
 std::optional<BlockGeometry> BlockDevice::geometry() const {
     return implementation_->geometry();

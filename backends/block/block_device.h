@@ -75,6 +75,9 @@ public:
     BlockDevice& operator=(const BlockDevice&) = delete;
 
     BlockState state() const;
+    // What the guest's driver did for which the device was closed, as a sentence; empty when it did not, or
+    // came back.
+    std::string problem() const;
     // Empty until the image is open. `bytes` follows resize().
     std::optional<BlockGeometry> geometry() const;
 

@@ -78,6 +78,10 @@ void XenbusPeer::failed(const std::string& sentence) {
     look();
 }
 
+std::string XenbusPeer::problem() const {
+    return failure_ ? *failure_ : store_.read(backend_path_ + "/error").value_or("");
+}
+
 void XenbusPeer::update(const Nodes& properties) {
     if (phase_ == Phase::kConnected) write(properties, state_);
 }

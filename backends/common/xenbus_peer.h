@@ -70,6 +70,9 @@ public:
     void close(bool force);
 
     Phase phase() const { return phase_; }
+    // Why this end closed, as failed() was told, also by an earlier process; empty since the frontend came
+    // back.
+    std::string problem() const;
 
     // What the frontend has written. Text: of at most `longest` characters, all printable. Numbers: decimal
     // and at most `most`. Nothing for anything else; ok to call for nodes that do not exist.

@@ -82,6 +82,7 @@ public:
     }
 
     NetState state() const { return state_; }
+    std::string problem() const { return peer_.problem(); }
     NetStatistics statistics() const { return counters_->get(); }
 
     void close(bool force) {
@@ -236,21 +237,25 @@ private:
         write({{kHashNode, to_text(HashSettings{})}, {kGroupsNode, ""}});
         std::string problem;
         const auto connection = parse(problem);
-        if (!connection)
-            return peer_.failed("The guest's network driver cannot be connected: " + problem + ".");
+        if (!connection) return refuse(problem);
         on_device([connection = *connection](Part& part, const Reply& reply) {
             try {
                 part.interface->connect(connection);
             } catch (const Failure& failure) {
-                return reply([problem = std::string(failure.what())](Implementation& self) {
-                    self.peer_.failed(problem);
-                });
+                return reply(
+                    [problem = std::string(failure.what())](Implementation& self) { self.refuse(problem); });
             }
             reply([](Implementation& self) {
                 self.watch_multicast();
                 self.peer_.connected({});
             });
         });
+    }
+
+    void refuse(const std::string& problem) {
+        const std::string sentence = "The guest's network driver cannot be connected: " + problem + ".";
+        events_.trouble(sentence);
+        peer_.failed(sentence);
     }
 
     void disconnect() {
@@ -345,6 +350,9 @@ NetDevice::~NetDevice() {
 
 NetState NetDevice::state() const {
     return implementation_->state();
+}
+std::string NetDevice::problem() const {
+    return implementation_->problem();
 }
 NetStatistics NetDevice::statistics() const {
     return implementation_->statistics();

@@ -51,6 +51,9 @@ public:
     NetDevice& operator=(const NetDevice&) = delete;
 
     NetState state() const;
+    // What the guest's driver did for which the interface was closed, as a sentence; empty when it did not,
+    // or came back.
+    std::string problem() const;
     // From any thread.
     NetStatistics statistics() const;
 

@@ -8,6 +8,7 @@
 #include "block/engine_file.h"
 #include "block/engine_nbd.h"
 #include "devices/device_config.h"
+#include "devices/limited_log.h"
 #include "devices/net_rules.h"
 #include "log/log.h"
 #include "net/net_device.h"
@@ -68,6 +69,7 @@ public:
 
     void describe(v1::Device& device) const override {
         device.set_state(word(device_.state()));
+        device.set_problem(device_.problem());
         if (const auto geometry = device_.geometry()) device.set_size_bytes(geometry->bytes);
         const BlockStatistics statistics = device_.statistics();
         v1::DiskCounters& counters = *device.mutable_disk_counters();
@@ -95,6 +97,7 @@ public:
 
     void describe(v1::Device& device) const override {
         device.set_state(word(device_.state()));
+        device.set_problem(device_.problem());
         const net::NetStatistics statistics = device_.statistics();
         v1::NetCounters& counters = *device.mutable_net_counters();
         counters.set_frames_from_guest(statistics.from_guest.frames);
@@ -112,6 +115,15 @@ public:
 private:
     net::NetDevice device_;
 };
+
+// For what a device has to tell, on the daemon's loop.
+std::function<void(const std::string& sentence)> logged(const DevicePlace& place) {
+    return [what = place.device + " of " + place.domain_name,
+            log = std::make_shared<LimitedLog>()](const std::string& sentence) {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        if (const auto text = log->pass(sentence, now)) log_warning("{}: {}", what, *text);
+    };
+}
 
 backend::RateLimit limit_of(const v1::Limit& limit) {
     return {limit.per_second(), limit.burst()};
@@ -189,9 +201,7 @@ std::unique_ptr<GuestDevice> BackendFactory::make_disk(const DevicePlace& place,
     }
     BlockDevice::Events told;
     told.closed = std::move(events.closed);
-    told.trouble = [what = place.device + " of " + place.domain_name](const std::string& sentence) {
-        log_warning("{}: {}", what, sentence);
-    };
+    told.trouble = logged(place);
     return std::make_unique<DiskDevice>(std::move(config), thread(), std::move(engine), store_, poster(),
                                         std::move(told));
 }
@@ -227,7 +237,7 @@ std::unique_ptr<GuestDevice> BackendFactory::make_net(const DevicePlace& place, 
     net::NetDevice::Events told;
     told.closed = std::move(events.closed);
     const std::string what = place.device + " of " + place.domain_name;
-    told.trouble = [what](const std::string& sentence) { log_warning("{}: {}", what, sentence); };
+    told.trouble = logged(place);
     told.nat_helper_wanted = [this, place, what] {
         try {
             start_nat(place);

@@ -32,7 +32,7 @@ public:
     // Leaves the guest and what outlives the daemon as they are, for the next daemon.
     virtual ~GuestDevice() = default;
 
-    // Fills in state, size and counters.
+    // Fills in state, size and counters, and what its guest did for which it is closed.
     virtual void describe(v1::Device& device) const = 0;
     // Without `force` the guest is asked, and has as long as it takes. Events::closed follows.
     virtual void close(bool force) = 0;

@@ -278,8 +278,8 @@ v1::Device Devices::describe(DomId domain, const std::string& device) const {
     const Attached& attached = find(domain, device);
     v1::Device description = attached.description;
     description.set_state("failed");
-    if (attached.device) attached.device->describe(description);
     description.set_problem(attached.problem);
+    if (attached.device) attached.device->describe(description);
     return description;
 }
 

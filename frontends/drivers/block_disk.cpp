@@ -86,6 +86,7 @@ bool BlockDisk::end_grants() {
     const auto end = [&all](GrantedPage& granted) {
         if (granted.page == nullptr) return;
         if (end_access(granted.gref)) {
+            free_grant_ref(granted.gref);
             free_page(granted.page);
         } else {
             all = false;

@@ -23,6 +23,10 @@ public:
     // Lets go of the back end. False when it does not let go of a page: that stays granted, and is lost.
     bool close();
 
+    // Why the back end closed it, in its own words; empty when it said nothing. Valid until the next request
+    // to the store.
+    std::string_view reason() const { return bus_.backend_error(); }
+
     uint64_t sectors() const { return sectors_; }          // of 512 bytes
     uint32_t sector_size() const { return sector_size_; }  // requests are multiples of it
     bool read_only() const { return (info_ & abi::kBlockInfoReadonly) != 0; }

@@ -95,7 +95,10 @@ abi::RawGrantRef NetCard::grant(void* page, bool read_only) {
 
 bool NetCard::end_grant(abi::RawGrantRef gref) {
     // One that was never given has no entry to end.
-    return gref == 0 || end_access(gref);
+    if (gref == 0) return true;
+    if (!end_access(gref)) return false;
+    free_grant_ref(gref);
+    return true;
 }
 
 }  // namespace torii::guest

@@ -20,6 +20,7 @@ public:
     // Called from poll() with each frame; the bytes are valid during the call.
     using Receiver = void (*)(std::span<const uint8_t> frame, const NetFrameInfo& info, void* argument);
 
+    // Not constant: a global one is a std::optional that guest_main fills.
     NetCard(Receiver receiver, void* argument) : receiver_(receiver), argument_(argument) {}
 
     // Connects device/vif/NUMBER, waiting for its back end. False when there is none, or it does not come;
@@ -27,6 +28,10 @@ public:
     bool open(uint32_t number, uint64_t timeout_ns = 10'000'000'000);
     // Lets go of the back end. False when it does not let go of a page: all of them stay, and are lost.
     bool close();
+
+    // Why the back end closed it, in its own words; empty when it said nothing. Valid until the next request
+    // to the store.
+    std::string_view reason() const { return bus_.backend_error(); }
 
     std::span<const uint8_t, 6> mac() const { return mac_; }
 

@@ -44,6 +44,40 @@ void scan_two_levels() {
     }
 }
 
+// Time limits pass unnoticed unless the virtual timer interrupt has a port. A guest that has bound it keeps
+// it.
+class TimerPort {
+public:
+    TimerPort() : port_(bind_virq(abi::Virq::kTimer)) {
+        if (port_ >= 0) handle_event(static_cast<RawPort>(port_), [](RawPort, void*) {});
+    }
+    ~TimerPort() {
+        if (port_ < 0) return;
+        handle_event(static_cast<RawPort>(port_), nullptr);
+        close_port(static_cast<RawPort>(port_));
+    }
+    TimerPort(const TimerPort&) = delete;
+    TimerPort& operator=(const TimerPort&) = delete;
+
+private:
+    int64_t port_;
+};
+
+// With upcalls masked, also at the end.
+bool sleep_until(bool (*condition)(void*), void* argument, uint64_t deadline) {
+    const TimerPort timer;
+    bool holds = false;
+    while (!holds && system_time() < deadline) {
+        hypercall(abi::Hypercall::kSetTimerOp, deadline);
+        sched_op(abi::SchedOp::kBlock);  // unmasks, so the upcall has run when it returns
+        mask_upcalls();
+        if (vcpu_info().evtchn_upcall_pending != 0) poll_events();
+        holds = condition(argument);
+    }
+    hypercall(abi::Hypercall::kSetTimerOp, 0);
+    return holds;
+}
+
 }  // namespace
 
 void handle_event(RawPort port, EventHandler handler, void* argument) {
@@ -101,15 +135,7 @@ bool wait_until(bool (*condition)(void*), void* argument, uint64_t timeout_ns) {
     const bool was_masked = vcpu_info().evtchn_upcall_mask != 0;
     const uint64_t deadline = system_time() + timeout_ns;
     mask_upcalls();
-    bool holds = condition(argument);
-    while (!holds && system_time() < deadline) {
-        hypercall(abi::Hypercall::kSetTimerOp, deadline);
-        sched_op(abi::SchedOp::kBlock);  // unmasks, so the upcall has run when it returns
-        mask_upcalls();
-        if (vcpu_info().evtchn_upcall_pending != 0) poll_events();
-        holds = condition(argument);
-    }
-    hypercall(abi::Hypercall::kSetTimerOp, 0);
+    const bool holds = condition(argument) || sleep_until(condition, argument, deadline);
     if (!was_masked) unmask_upcalls();
     return holds;
 }

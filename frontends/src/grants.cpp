@@ -1,6 +1,7 @@
 #include <torii/guest/grants.h>
 #include <torii/guest/hypercall.h>
 #include <torii/guest/report.h>
+#include <torii/guest/start.h>
 
 #include <atomic>
 
@@ -11,7 +12,10 @@ namespace {
 // Its frame is replaced by the table's.
 Page g_table_page;
 bool g_ready;
+constexpr size_t kEntries = abi::kPageSize / sizeof(abi::GrantEntryV1);
 abi::RawGrantRef g_next_ref = abi::kGrantReservedEntries;
+abi::RawGrantRef g_given_back[kEntries];
+size_t g_given_back_count;
 
 }  // namespace
 
@@ -56,7 +60,16 @@ bool end_access(abi::RawGrantRef ref) {
 }
 
 abi::RawGrantRef allocate_grant_ref() {
+    if (g_given_back_count != 0) return g_given_back[--g_given_back_count];
+    if (g_next_ref == kEntries) {
+        error("the grant table's {} entries are used up", uint64_t{kEntries});
+        shutdown(abi::ShutdownReason::kCrash);
+    }
     return g_next_ref++;
+}
+
+void free_grant_ref(abi::RawGrantRef ref) {
+    g_given_back[g_given_back_count++] = ref;
 }
 
 abi::GrantMap map_grant(abi::RawDomId domain, abi::RawGrantRef ref, const void* at, uint32_t flags) {

@@ -73,8 +73,17 @@ bool XenbusDevice::write(std::string_view name, uint64_t value) const {
     return write(name, text.view());
 }
 
+bool XenbusDevice::remove(std::string_view name) const {
+    return store_remove(below(frontend_, name).view()).ok();
+}
+
 std::optional<uint64_t> XenbusDevice::backend_number(std::string_view name) const {
     return read_number(below(backend_, name).view());
+}
+
+std::string_view XenbusDevice::backend_text(std::string_view name) const {
+    const StoreReply reply = store_read(below(backend_, name).view());
+    return reply.ok() ? reply.payload : std::string_view();
 }
 
 abi::XenbusState XenbusDevice::backend_state() const {

@@ -32,7 +32,7 @@ PROGRAMS = {
 }
 # Small guests that the build makes, by the names that they have in dom0.
 NEIGHBOUR = "/var/lib/torii/images/neighbour.elf"
-SMALL_GUESTS = ("neighbour", "conformance")
+SMALL_GUESTS = ("neighbour", "conformance", "cheat", "disk", "network")
 
 
 def unpacked(description):

@@ -100,6 +100,8 @@ REGISTRY = (
                ("{python}", f"{_MACHINE}/debian_guest.py", "--suite", suite, "--kills", str(kills), "--seconds", str(60 * minutes)),
                targets=(*MACHINE_TARGETS, "neighbour"))
       for tail, suite, minutes, kills in (("", "bookworm", 10, 50), ("-trixie", "trixie", 2, 5))),
+    LongTest("cheating", "fourth 6", "guests that cheat the back ends of their devices in each way, and flood them, beside one that does not", 1,
+             ("{python}", f"{_MACHINE}/cheating.py")),
     LongTest("power-cuts", "fourth 4", "100 cuts of a guest's power while it writes: nothing that it was told is durable is lost", 1,
              ("{python}", f"{_MACHINE}/power_cuts.py", "--cuts", "100"), targets=(*MACHINE_TARGETS, "neighbour")),
     LongTest("many-guests", "fourth 5", "twenty guests at once with disks and networks, two of them with systemd", 1,

@@ -130,3 +130,14 @@ GUEST_TEST(clock_monotonic, "The pvclock never goes back and its fields make sen
     CHECK(shared_info().wc_sec != 0 || shared_info().wc_sec_hi != 0);
     CHECK_EQUAL(shared_info().wc_version & 1, 0u);
 }
+
+GUEST_TEST(timer_time_limit,
+           "Waiting for what does not happen ends in time, with no port for the timer; the port is free "
+           "afterwards") {
+    const uint64_t start = system_time();
+    CHECK(!wait_until([](void*) { return false; }, nullptr, 20 * kMillisecond));
+    CHECK(system_time() - start >= 20 * kMillisecond);
+    const int64_t port = bind_virq(abi::Virq::kTimer);
+    CHECK(port >= 0);
+    close_port(static_cast<RawPort>(port));
+}

@@ -41,7 +41,8 @@ uint64_t upcall_count();
 void set_upcall_hook(void (*hook)());
 
 // Waits until `condition` (called with upcalls masked) holds, sleeping between events; false after
-// `timeout_ns`.
+// `timeout_ns`. Uses the one-shot timer, and binds its virtual interrupt meanwhile unless the guest has bound
+// it.
 bool wait_until(bool (*condition)(void*), void* argument, uint64_t timeout_ns);
 
 // The following return a port, or a negative abi::Errno.

@@ -17,8 +17,11 @@ abi::GrantEntryV1& grant_entry(abi::RawGrantRef ref);
 void grant_access(abi::RawGrantRef ref, abi::RawDomId to, uint64_t mfn, bool read_only);
 bool end_access(abi::RawGrantRef ref);
 
-// An unused reference beyond the reserved ones; never reused.
+// An unused reference beyond the reserved ones. Running out of the table's frame ends the domain with a
+// report.
 abi::RawGrantRef allocate_grant_ref();
+// Gives one back, whose access has ended: it may be handed out again.
+void free_grant_ref(abi::RawGrantRef ref);
 
 // Maps a grant of `domain` at a page of ours, whose own frame is lost to us until put back by map_writable().
 // The results are in the structure.

@@ -34,10 +34,15 @@ public:
 
     bool write(std::string_view name, std::string_view value) const;
     bool write(std::string_view name, uint64_t value) const;
+    bool remove(std::string_view name) const;
     bool set_state(abi::XenbusState state) const { return write("state", static_cast<uint64_t>(state)); }
 
     // What the back end has written; nothing when it is missing or no number.
     std::optional<uint64_t> backend_number(std::string_view name) const;
+    // Empty when it is missing; valid until the next request to the store.
+    std::string_view backend_text(std::string_view name) const;
+    // Why the back end closed the device, in its own words ("error"; Torii's write it); valid as above.
+    std::string_view backend_error() const { return backend_text("error"); }
     abi::XenbusState backend_state() const;
     // Waits until the back end is in one of the states; false after `timeout_ns`.
     bool wait_for_backend(std::initializer_list<abi::XenbusState> states, uint64_t timeout_ns) const;

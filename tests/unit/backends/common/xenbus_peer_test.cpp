@@ -85,6 +85,7 @@ TEST_F(Peer, AFrontendThatFailedMustLeaveBeforeItComesBack) {
     peer->failed("its ring-ref is no number");
     EXPECT_EQ(state(), "5");
     EXPECT_EQ(store.get("/b/error"), "its ring-ref is no number");
+    EXPECT_EQ(peer->problem(), "its ring-ref is no number");
     for (const char* again : {"4", "3", "4"})
         frontend(again);
     EXPECT_EQ(connects, 1);
@@ -93,6 +94,7 @@ TEST_F(Peer, AFrontendThatFailedMustLeaveBeforeItComesBack) {
     frontend("3");
     EXPECT_EQ(connects, 2);
     EXPECT_FALSE(store.read("/b/error")) << "it was of the connection before";
+    EXPECT_EQ(peer->problem(), "");
 }
 
 TEST_F(Peer, ABrokenProtocolDisconnectsFirst) {
@@ -104,6 +106,23 @@ TEST_F(Peer, ABrokenProtocolDisconnectsFirst) {
     peer->disconnected();
     EXPECT_EQ(state(), "5");
     EXPECT_EQ(store.get("/b/error"), "it broke the ring");
+}
+
+TEST_F(Peer, WhyItClosedIsToldAtOnceAndByASuccessor) {
+    connect();
+    EXPECT_EQ(peer->problem(), "");
+    answer = false;
+    peer->failed("it broke the ring");
+    EXPECT_EQ(peer->problem(), "it broke the ring") << "while it disconnects";
+    peer->disconnected();
+    make();
+    peer->offer({});
+    EXPECT_EQ(peer->problem(), "it broke the ring");
+    for (const char* state : {"5", "6"})
+        frontend(state);
+    EXPECT_EQ(peer->problem(), "it broke the ring") << "the driver has gone, and has not come back";
+    frontend("1");
+    EXPECT_EQ(peer->problem(), "");
 }
 
 TEST_F(Peer, DetachAsksAndWaits) {

@@ -154,6 +154,7 @@ TEST_F(Device, ABrokenRingCostsItselfOnly) {
     a_.guest().notify(a_.tx_port());
     daemon_->run();
     ASSERT_EQ(daemon_->troubles.size(), 1u);
+    EXPECT_NE(daemon_->devices[0]->problem().find("more requests than slots"), std::string::npos);
     EXPECT_NE(a_.backend_state(), abi::XenbusState::kConnected);
     EXPECT_EQ(a_.guest().mapped(), 0u);
     ASSERT_TRUE(b_.front().send(make_packet({.source = NetDaemon::mac_of(2)}, Bytes(10)), {}));
