@@ -2,7 +2,7 @@
 
 import re
 
-from study import curve, devices
+from study import curve, devices, split
 from study.notes import NOTES
 
 LIMIT = 1.25
@@ -141,7 +141,7 @@ def idle_rows(xen, torii):
 
 def document(folder, release):
     """The whole document."""
-    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle", "devices")
+    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle", "devices", "split")
     xen = {name: Run(folder, f"xen-{name}") for name in names}
     torii = {name: Run(folder, f"torii-{name}") for name in names}
     bare = Run(folder, "bare")
@@ -164,6 +164,7 @@ def document(folder, release):
                  text=PAIR_TEXT)
     result.table("The machine's devices, instructions per operation", ["bare machine"],
                  list(devices.rows(Run(folder, "bare-devices"), xen["devices"], torii["devices"])), text=devices.TEXT)
+    result.table("A guest's disks and network, instructions per operation", [], list(split.rows(xen["split"], torii["split"])), text=split.TEXT)
     result.lines += curve.lines(folder)
     result.table("Idle, eight guests, per second", [], idle_rows(xen["idle"], torii["idle"]), text=IDLE_TEXT, digits=1)
     result.table("Memory kept from dom0 and guests, pages of 4 KiB", [],
