@@ -4,6 +4,7 @@ under Torii."""
 from commands.steps import TOOLS
 from image import parts
 from study import devices
+from study.notes import SPLIT_NOTES
 
 SOURCES = TOOLS / "study" / "guest"
 GUEST_DRIVERS = ("xen-blkfront", "xen-netfront")
@@ -43,3 +44,23 @@ def rows(xen, torii):
     """(name, Xen, Torii)"""
     keys = list(torii.counted) or list(xen.counted)
     yield from ((key, xen.counted.get(key), torii.counted.get(key)) for key in keys)
+
+
+# Who executes, as columns: title, and from the plugin's counters.
+PLACES = (("hypervisor", lambda at: at["hypervisor"]), ("dom0's kernel", lambda at: at["high_kernel"]), ("dom0's programs", lambda at: at["high_user"]),
+          ("guest", lambda at: at["kernel"] + at["user"] - at["high_kernel"] - at["high_user"]))
+PLACES_TEXT = """\
+Where these instructions are executed; Xen's first, then Torii's. The kernels' own work for the programs at both ends is in it. A
+domain is told from the other by where the kernel's data of the running CPU lies."""
+
+
+def lines(xen, torii):
+    """The table of places, and the notes."""
+    heads = [title for title, _ in PLACES]
+    result = [PLACES_TEXT, "", "| | " + " | ".join(f"{title}, {side}" for title in heads for side in ("Xen", "Torii")) + " |",
+              "|---" * (2 * len(heads) + 1) + "|"]
+    for name, torii_at in torii.places.items():
+        xen_at = xen.places.get(name)
+        cells = [f"{count(at):,.0f}" if at else "-" for _, count in PLACES for at in (xen_at, torii_at)]
+        result.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*result, "", *(f"- {note}" for note in SPLIT_NOTES), ""]
