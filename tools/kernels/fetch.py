@@ -27,8 +27,9 @@ META_PACKAGES = {
     "6.12": "linux-image-6.12-amd64",
     "cloud": "linux-image-cloud-amd64",
 }
-# Frontends and what the control domain's programs need; then what drives the devices of QEMU's machines.
+# Frontends and what the control domain's programs need; bridges and taps; then what drives the devices of QEMU's machines.
 KEPT_MODULES = ("/kernel/drivers/xen/", "/kernel/drivers/block/", "/kernel/drivers/net/xen-", "/kernel/fs/",
+                "/kernel/drivers/net/tun", "/kernel/net/bridge/", "/kernel/net/802/", "/kernel/net/llc/",
                 "/kernel/drivers/virtio/", "/kernel/drivers/ata/", "/kernel/drivers/nvme/", "/kernel/drivers/scsi/", "/kernel/drivers/net/virtio",
                 "/kernel/drivers/net/net_failover", "/kernel/net/core/", "/kernel/drivers/net/mii", "/kernel/drivers/net/ethernet/intel/e1000",
                 "/kernel/drivers/net/ethernet/realtek/8139", "/kernel/drivers/ptp/", "/kernel/drivers/pps/", "/kernel/drivers/usb/", "/kernel/drivers/hid/",

@@ -22,11 +22,16 @@ instructions, counted by a plugin of QEMU (tools/study/plugin/count.c): of a req
 round trip of a byte and of a MiB of a TCP stream through two cards of a kind, wire to wire, both dom0's."""
 
 
+def disk_words(name, device):
+    """QEMU's words for a disk. What it holds is nowhere, so that nothing waits for the host."""
+    return ["-drive", f"driver=null-co,size=1G,read-zeroes=on,if=none,id={name}", "-device", device.format(name)]
+
+
 def machine_words():
-    """QEMU's words for the devices. What a disk holds is nowhere, so that nothing waits for the host."""
+    """QEMU's words for the devices."""
     words = ["-device", "edu"]
     for name, device in DISKS:
-        words += ["-drive", f"driver=null-co,size=1G,read-zeroes=on,if=none,id={name}", "-device", device.format(name)]
+        words += disk_words(name, device)
     for hub, (model, property_) in enumerate(CARDS):
         for end in range(2):
             words += ["-netdev", f"hubport,id=net{hub}{end},hubid={hub + 1}",

@@ -17,3 +17,6 @@ CURVE_NOTES = (
     "`timer_set_and_stop`: no wait, and no line that moves; on CPU 0 alone, dom0's timers are there too.",
     "The others share nothing: neither an instruction more, nor a wait, nor a line that moves.",
 )
+
+# Of a guest's disks and network: why it is as it is, and what is still in the way.
+SPLIT_NOTES = ()

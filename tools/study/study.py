@@ -17,12 +17,12 @@ from emulator.qemu import Configuration, Machine, MachineFailure
 from image import build as torii_image
 from image import parts, peer
 from kernels.fetch import fetch, unpack_kernel
-from study import curve, devices, tables
+from study import curve, devices, split, tables
 
 GUEST = TOOLS / "study" / "guest"
 OUTPUT = BUILD / "study"
 PROGRAMS = {"bench": ("-O2", "bench.c"), "hypercalls": ("-O2", "hypercalls.c"), "mark": ("-O2", "mark.c"),
-            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c"), "devices": ("-O2", "devices.c")}
+            "true": ("-O2", "true.c"), "nop": ("-nostdlib", "nop.S"), "idle": ("-O2", "idle.c"), "devices": ("-O2", "devices.c"), "split": ("-O2", "split.c")}
 # QEMU's plugin that counts, for the runs whose counting the time stamp counter can't do.
 PLUGIN = OUTPUT / "count.so"
 COUNTED_RUNS = ("idle", *(f"curve-{cpus}" for cpus in curve.CPUS))
@@ -48,6 +48,7 @@ RUNS = {
     "pair": ("elf", "pair", 2048, ""),
     "idle": ("elf", "idle", 2560, "kernel=vmlinux"),
     "devices": ("elf", "devices", 2048, ""),
+    "split": ("elf", "split", 2048, "kernel=vmlinux"),
     **{name: ("elf", "curve", 2048, f"cpus={cpus}") for name, cpus in CPUS.items()},
 }
 # Without a hypervisor: name of the run, what is done.
@@ -81,6 +82,7 @@ def build_images(kernel, sides):
     guest.add_copy("init", GUEST / "guest-init", 0o755)
     devices.build_module(kernel, OUTPUT)
     devices.add_to(guest, kernel, OUTPUT)
+    split.add_to(guest, kernel, OUTPUT)
     guest.write(OUTPUT / "guest.cpio")
     vmlinux = OUTPUT / "vmlinux"
     vmlinux.write_bytes(unpack_kernel(kernel.image))
@@ -90,6 +92,7 @@ def build_images(kernel, sides):
         archive.add_copy("init", GUEST / "dom0-init", 0o755)
         archive.add_copy("etc/study-toolstack", GUEST / f"toolstack-{side}", 0o644)
         devices.add_to(archive, kernel, OUTPUT)
+        split.add_to(archive, kernel, OUTPUT, side)
         archive.add_copy("study/vmlinux", vmlinux, 0o644)
         archive.add_copy("study/vmlinuz", kernel.image, 0o644)
         for name in ("pair.elf", "curve.elf"):
@@ -100,7 +103,8 @@ def build_images(kernel, sides):
 
 def device_words(what):
     """QEMU's words for the machine of a run about devices, and nothing for others."""
-    return ["-plugin", PLUGIN, *devices.machine_words()] if what == "devices" else []
+    words = {"devices": devices.machine_words, "split": split.machine_words}
+    return ["-plugin", PLUGIN, *words[what]()] if what in words else []
 
 
 def configuration(name, kernel, hypervisors):

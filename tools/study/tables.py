@@ -2,7 +2,7 @@
 
 import re
 
-from study import curve, devices
+from study import curve, devices, split
 from study.notes import NOTES
 
 LIMIT = 1.25
@@ -31,19 +31,21 @@ class Run:
         self.bench = {name_: float(best) for name_, best in re.findall(r"BENCH \S+ (\S+) min=([\d.]+)", text)}
         self.calls = {name_: (int(code), float(net)) for name_, code, net in
                       re.findall(r"HC \S+ (\S+) rc=(-?\d+) min=[\d.]+ med=[\d.]+ net=(-?[\d.]+)", text)}
-        self.counted = self._counted(text)
+        self.places = self._places(text)
+        self.counted = {name_: sum(counts[place] for place in ("hypervisor", "kernel", "user")) for name_, counts in self.places.items()}
         self.counters = {name_: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", rest)}
                          for name_, rest in re.findall(r"COUNTERS (\w+)(.*)", text)}
 
     @staticmethod
-    def _counted(text):
-        """Executed instructions of one unit of what is between the plugin's two marks, by name: the least of all its times."""
-        lines = re.findall(r"COUNTERS (start|end) hypervisor=(\d+) kernel=(\d+) user=(\d+)", text)
-        totals = [sum(map(int, line[1:])) for line in lines]
+    def _places(text):
+        """Executed instructions of one unit of what is between the plugin's two marks, by name and then by where they were executed:
+        the least of all its times."""
+        stamps = [{place: int(value) for place, value in re.findall(r"(\w+)=(\d+)", line)}
+                  for line in re.findall(r"COUNTERS (?:start|end) (hypervisor=.*)", text)]
         counted = {}
-        for (name, units), before, after in zip(re.findall(r"COUNTED \S+ (\S+) n=(\d+)", text), totals[::2], totals[1::2]):
-            counted.setdefault(name, []).append((after - before) / int(units))
-        return {name: min(values) for name, values in counted.items()}
+        for (name, units), before, after in zip(re.findall(r"COUNTED \S+ (\S+) n=(\d+)", text), stamps[::2], stamps[1::2]):
+            counted.setdefault(name, []).append({place: (after[place] - before[place]) / int(units) for place in after})
+        return {name: min(times, key=lambda time: time["hypervisor"] + time["kernel"] + time["user"]) for name, times in counted.items()}
 
     def between(self, first, last, key="tsc"):
         """Ticks (or another counter) between two marks, in millions; None where one is missing."""
@@ -141,7 +143,7 @@ def idle_rows(xen, torii):
 
 def document(folder, release):
     """The whole document."""
-    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle", "devices")
+    names = ("dom0", "guest", "create", "create-image", "memory-1024", "memory-4096", "pair", "idle", "devices", "split")
     xen = {name: Run(folder, f"xen-{name}") for name in names}
     torii = {name: Run(folder, f"torii-{name}") for name in names}
     bare = Run(folder, "bare")
@@ -164,6 +166,8 @@ def document(folder, release):
                  text=PAIR_TEXT)
     result.table("The machine's devices, instructions per operation", ["bare machine"],
                  list(devices.rows(Run(folder, "bare-devices"), xen["devices"], torii["devices"])), text=devices.TEXT)
+    result.table("A guest's disks and network, instructions per operation", [], list(split.rows(xen["split"], torii["split"])), text=split.TEXT)
+    result.lines += split.lines(xen["split"], torii["split"])
     result.lines += curve.lines(folder)
     result.table("Idle, eight guests, per second", [], idle_rows(xen["idle"], torii["idle"]), text=IDLE_TEXT, digits=1)
     result.table("Memory kept from dom0 and guests, pages of 4 KiB", [],

@@ -1,50 +1,17 @@
-// What the machine's disks and network cards cost dom0: `devices TAG`. The work is done between two
-// instructions that do nothing and that the plugin (plugin/count.c) knows, and which print its counters; a
-// line
-//   COUNTED TAG name n=UNITS
-// follows for each pair, in order; each operation is counted several times, since how many of a card's
-// packets come with one interrupt is up to the host, and the best counts. Instructions are counted, not
-// ticks: while a device works the processor may sleep.
+// What the machine's disks and network cards cost dom0: `devices TAG`. How many of a card's packets come with
+// one interrupt is up to the host, so each operation is counted several times (counted.h).
 //
 // Disks are read and written past the page cache. A card talks to a second one of its kind at the other end
 // of its wire, which is in a network namespace of its own, so that what is sent really goes out.
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "timing.h"
+#include "counted.h"
 
-static const char* tag = "?";
-static char* buffer;
-enum {
-    kLargest = 1 << 20,
-    kRequests = 64,
-    kStreamBytes = 8 << 20,
-    kRoundTrips = 200,
-    kTimes = 5,
-    kPort = 5000
-};
-
-static void require(int good, const char* what) {
-    if (good) return;
-    printf("BENCH failed: %s: %s\n", what, strerror(errno));
-    exit(9);
-}
-
-static void start(void) {
-    __asm__ volatile("nopl 0x70727401(%rax)");
-}
-
-static void end(const char* what, const char* device, double units) {
-    __asm__ volatile("nopl 0x70727402(%rax)");
-    REPORT("COUNTED %s %s_%s n=%.0f\n", tag, device, what, units);
-}
+enum { kRequests = 64 };
 
 // --- disks
 
@@ -81,58 +48,14 @@ static void run(const char* format, const char* card, long number) {
     require(system(line) == 0, line);
 }
 
-static void exchange(int socket, int first) {
-    char byte = 'x';
-    for (int i = 0; i < kRoundTrips; i++) {
-        if (first) require(send(socket, &byte, 1, 0) == 1, "send");
-        require(recv(socket, &byte, 1, 0) == 1, "recv");
-        if (!first) require(send(socket, &byte, 1, 0) == 1, "send");
-    }
-}
-
-static void stream_out(int socket) {
-    for (size_t sent = 0; sent < kStreamBytes;) {
-        ssize_t count = send(socket, buffer, 65536, 0);
-        require(count > 0, "send");
-        sent += (size_t)count;
-    }
-    char byte;
-    require(recv(socket, &byte, 1, 0) == 1, "the end of a stream");
-}
-
-static void stream_in(int socket) {
-    for (size_t got = 0; got < kStreamBytes;) {
-        ssize_t count = recv(socket, buffer, 65536, 0);
-        require(count > 0, "recv");
-        got += (size_t)count;
-    }
-    require(send(socket, "x", 1, 0) == 1, "the end of a stream");
-}
-
-static int one_packet_each(int socket) {
-    int on = 1;
-    require(setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "TCP_NODELAY");
-    return socket;
-}
-
-static struct sockaddr_in address_of(const char* text) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(kPort)};
-    inet_pton(AF_INET, text, &address.sin_addr);
-    return address;
-}
-
 // The other end: a namespace of its own, into which the parent puts the second card.
 static void be_peer(const char* card, int from_parent, int to_parent) {
     char byte;
     require(unshare(CLONE_NEWNET) == 0 && write(to_parent, "u", 1) == 1 && read(from_parent, &byte, 1) == 1,
             "the namespace");
     run("ip link set %s up && ip address add 10.9.0.%ld/24 dev %s", card, 2);
-    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-    struct sockaddr_in address = address_of("0.0.0.0");
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    require(bind(listener, (void*)&address, sizeof address) == 0 && listen(listener, 1) == 0 &&
-                write(to_parent, "l", 1) == 1,
-            "the listener");
+    int listener = listen_at("0.0.0.0");
+    require(write(to_parent, "l", 1) == 1, "the parent");
     int peer = one_packet_each(accept(listener, NULL, NULL));
     for (int i = 0; i <= kTimes; i++)
         exchange(peer, 0);
@@ -154,9 +77,7 @@ static void measure_card(const char* name, const char* card, const char* other) 
     run("ip link set %s up && ip address add 10.9.0.%ld/24 dev %s", card, 1);
     require(read(up[0], &byte, 1) == 1, "the peer's listener");
     sleep(3);  // the links come up
-    int link = one_packet_each(socket(AF_INET, SOCK_STREAM, 0));
-    struct sockaddr_in address = address_of("10.9.0.2");
-    require(connect(link, (void*)&address, sizeof address) == 0, "connect");
+    int link = connect_to("10.9.0.2");
     exchange(link, 1);
     for (int i = 0; i < kTimes; i++) {
         start();
@@ -176,9 +97,7 @@ static void measure_card(const char* name, const char* card, const char* other) 
 
 int main(int count, char** arguments) {
     if (count > 1) tag = arguments[1];
-    buffer = aligned_alloc(4096, kLargest);
-    require(buffer != NULL, "memory");
-    memset(buffer, 'a', kLargest);
+    make_buffer();
     measure_disk("virtio_disk", "/dev/vda");
     measure_disk("nvme", "/dev/nvme0n1");
     measure_disk("ahci", "/dev/sda");
