@@ -322,7 +322,7 @@ TEST_F(Device, ARingWithImpossibleIndicesEndsTheDevice) {
     world.settle();
     EXPECT_EQ(world.back("state"), "5");
     EXPECT_NE(world.back("error"), "");
-    EXPECT_NE(world.process->device().problem().find("more requests than its ring"), std::string::npos);
+    EXPECT_NE(world.device().problem().find("more requests than its ring"), std::string::npos);
     ASSERT_EQ(world.troubles.size(), 1u);
     expect_nothing_left();
 }
