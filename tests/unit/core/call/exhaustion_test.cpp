@@ -148,7 +148,7 @@ TEST_F(ExhaustionTest, FifoEvents) {
 
 TEST_F(ExhaustionTest, GrantTables) {
     fail_each(8, [this](Domain& domain) {
-        uint64_t frames[4];
+        uint64_t frames[4] = {};
         abi::GrantSetupTable request{abi::kDomIdSelf, 0, 4, 1, {}, {address(frames)}};
         EXPECT_EQ(call(domain, Hypercall::kGrantTableOp,
                        {static_cast<uint64_t>(abi::GrantTableOp::kSetupTable), address(&request), 1}),
