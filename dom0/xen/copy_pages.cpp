@@ -126,19 +126,13 @@ void CopyPages::add(backend::DomId guest, std::span<GrantCopySegment> segments, 
         const auto at = static_cast<size_t>(segment.local - range_.data()) + done;
         const size_t in_page = at % kGuestPageSize;
         const size_t length = std::min(kGuestPageSize - in_page, segment.length - done);
-        abi::GrantCopyPointer theirs{};
-        theirs.u.ref = segment.gref.raw();
-        theirs.domid = guest.raw();
         // Beyond the page it would be another page's: the whole is refused by the hypervisor as it stands.
-        theirs.offset = static_cast<uint16_t>(std::min<size_t>(segment.offset + done, UINT16_MAX));
-        abi::GrantCopyPointer ours{};
-        ours.u.ref = grefs_[at / kGuestPageSize];
-        ours.domid = abi::kDomIdSelf;
-        ours.offset = static_cast<uint16_t>(in_page);
+        const auto offset = static_cast<uint16_t>(std::min<size_t>(segment.offset + done, UINT16_MAX));
         abi::GrantCopy& copy = copies_[count_];
-        copy = {};
-        copy.source = segment.to_guest ? ours : theirs;
-        copy.dest = segment.to_guest ? theirs : ours;
+        abi::GrantCopyPointer& theirs = segment.to_guest ? copy.dest : copy.source;
+        abi::GrantCopyPointer& ours = segment.to_guest ? copy.source : copy.dest;
+        theirs = {{.ref = segment.gref.raw()}, guest.raw(), offset, 0};
+        ours = {{.ref = grefs_[at / kGuestPageSize]}, abi::kDomIdSelf, static_cast<uint16_t>(in_page), 0};
         copy.len = static_cast<uint16_t>(length);
         copy.flags = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
         // What stays if the hypervisor does not come so far.
