@@ -121,24 +121,31 @@ bool CopyPages::copy(backend::DomId guest, std::span<GrantCopySegment> segments)
 void CopyPages::add(backend::DomId guest, std::span<GrantCopySegment> segments, size_t index) noexcept {
     GrantCopySegment& segment = segments[index];
     segment.status = abi::GrantStatus::kOkay;
-    for (size_t done = 0; done < segment.length;) {
+    size_t at = static_cast<size_t>(segment.local - range_.data());
+    // Beyond the page it would be another page's: the whole is refused by the hypervisor as it stands.
+    uint32_t offset = segment.offset;
+    for (uint32_t left = segment.length; left != 0;) {
         if (count_ == copies_.size()) carry_out(segments);
-        const auto at = static_cast<size_t>(segment.local - range_.data()) + done;
-        const size_t in_page = at % kGuestPageSize;
-        const size_t length = std::min(kGuestPageSize - in_page, segment.length - done);
-        // Beyond the page it would be another page's: the whole is refused by the hypervisor as it stands.
-        const auto offset = static_cast<uint16_t>(std::min<size_t>(segment.offset + done, UINT16_MAX));
+        const auto in_page = static_cast<uint16_t>(at % kGuestPageSize);
+        const auto length = static_cast<uint16_t>(std::min<uint32_t>(kGuestPageSize - in_page, left));
+        const abi::RawGrantRef own = grefs_[at / kGuestPageSize];
         abi::GrantCopy& copy = copies_[count_];
+        segment_of_[count_++] = static_cast<uint32_t>(index);
         abi::GrantCopyPointer& theirs = segment.to_guest ? copy.dest : copy.source;
         abi::GrantCopyPointer& ours = segment.to_guest ? copy.source : copy.dest;
-        theirs = {{.ref = segment.gref.raw()}, guest.raw(), offset, 0};
-        ours = {{.ref = grefs_[at / kGuestPageSize]}, abi::kDomIdSelf, static_cast<uint16_t>(in_page), 0};
-        copy.len = static_cast<uint16_t>(length);
+        theirs.u.ref = segment.gref.raw();
+        theirs.domid = guest.raw();
+        theirs.offset = static_cast<uint16_t>(std::min<uint32_t>(offset, UINT16_MAX));
+        ours.u.ref = own;
+        ours.domid = abi::kDomIdSelf;
+        ours.offset = in_page;
+        copy.len = length;
         copy.flags = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
         // What stays if the hypervisor does not come so far.
         copy.status = static_cast<int16_t>(abi::GrantStatus::kGeneralError);
-        segment_of_[count_++] = static_cast<uint32_t>(index);
-        done += length;
+        left -= length;
+        at += length;
+        offset += length;
     }
 }
 
