@@ -64,7 +64,7 @@ Daemon::Daemon(const DaemonOptions& options)
       channels_(context_),
       state_(options.state_directory, read_boot_id()),
       store_(context_, store_options(options)),
-      back_ends_(context_, store_.client(), options.backends, fail_point_),
+      back_ends_(context_, store_.client(), calls_, options.backends, fail_point_),
       devices_(store_.client(), back_ends_),
       domains_({context_, hypervisor_, channels_, store_, state_, devices_, fail_point_},
                manager_options(options),

@@ -44,6 +44,7 @@ foreach(source
     supervisor.cpp
     xen/call_result.cpp
     xen/event_channel_device.cpp
+    xen/copy_pages.cpp
     xen/granted_memory.cpp
     xen/handshake.cpp
     xen/hypervisor.cpp

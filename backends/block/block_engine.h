@@ -13,7 +13,7 @@
 
 namespace torii::backend {
 
-// One operation on an image. Whoever submits it owns it and keeps it, and the memory of its parts, until
+// One operation on an image. Whoever submits it owns it and keeps it, and its memory, until
 // ended() is called: once, from the loop, never from inside submit().
 class BlockIo : public Completion {
 public:
@@ -22,7 +22,7 @@ public:
     Kind kind = Kind::kRead;
     uint64_t offset = 0;  // in bytes, as length
     uint64_t length = 0;
-    std::span<iovec> parts;  // of reads and writes: `length` in all; the engine may change them
+    std::span<std::byte> memory;  // of reads and writes: `length` bytes, at the beginning of a page
 
     // 0 when all of it was done, otherwise a positive errno. A read that failed may have changed its memory.
     virtual void ended(int error) = 0;
@@ -40,8 +40,8 @@ struct BlockGeometry {
     uint64_t bytes = 0;
     uint32_t block_size = 512;  // offsets and lengths must be multiples of it
     uint32_t physical_block_size = 512;
-    uint32_t memory_alignment = 1;  // of the parts, and of their lengths block_size; 1: any
-    bool one_part = false;          // the memory of a request must be in one piece
+    // A read or write up to this, in bytes, the image's disk takes in one piece; 0: unknown.
+    uint64_t piece = 0;
     bool can_discard = false;
     uint32_t discard_granularity = 0;  // in bytes
     bool read_only = false;            // the image cannot be written, whatever is configured

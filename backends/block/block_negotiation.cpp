@@ -58,11 +58,14 @@ uint64_t block_device_bytes(const BlockConfig& config, const BlockGeometry& geom
 
 Nodes block_features(const BlockConfig& config, const BlockGeometry& geometry) {
     const bool discard = config.discard && geometry.can_discard && !config.read_only && !geometry.read_only;
+    // A request that its disk must cut would be given to the kernel's workers, and looked up twice.
+    const uint64_t of_piece = geometry.piece == 0 ? kMaxIndirectSegments : geometry.piece / kGuestPageSize;
+    const uint64_t segments = std::clamp<uint64_t>(of_piece, abi::kBlockMaxSegments, kMaxIndirectSegments);
     Nodes nodes = {{"feature-flush-cache", "1"},
                    {"feature-barrier", "1"},
                    {"feature-discard", discard ? "1" : "0"},
                    {"feature-persistent", config.persistent_grants ? "1" : "0"},
-                   {"feature-max-indirect-segments", text(kMaxIndirectSegments)},
+                   {"feature-max-indirect-segments", text(segments)},
                    {"max-ring-page-order", text(config.ring_page_order)},
                    {"max-ring-pages", text(uint64_t{1} << config.ring_page_order)},
                    {"multi-queue-max-queues", text(config.queues)}};

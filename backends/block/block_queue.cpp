@@ -19,7 +19,10 @@ void BlockQueue::Timer::done(int32_t) {
 BlockQueue::BlockQueue(BlockShared& shared, const BlockRingParameters& parameters,
                        std::span<std::byte> record, bool resume,
                        std::function<void(const std::string&)> broken)
-    : shared_(shared), persistent_(shared.memory, kPersistentPages), broken_(std::move(broken)) {
+    : shared_(shared),
+      bounce_(shared.loop, kBounceLimit),
+      persistent_(shared.memory, kPersistentPages),
+      broken_(std::move(broken)) {
     ring_memory_ = shared.memory.map(parameters.pages, true);
     const std::span<std::byte> ring = ring_memory_->bytes();
     ring_ =
@@ -184,7 +187,7 @@ void BlockQueue::start(Works& works) {
         if (reads_guest && work->pages.empty()) {
             copied.push_back(work);
         } else {
-            if (reads_guest && !work->bounce.empty()) copy_mapped(*work, false);
+            if (reads_guest) copy_mapped(*work, false);
             submit(*work);
         }
     }
@@ -222,7 +225,7 @@ void BlockQueue::submit(Work& work) {
     }
     work.offset = work.ask.offset;
     work.length = work.ask.length;
-    work.parts = work.memory;
+    work.memory = work.bounce.empty() ? std::span<std::byte>() : work.bounce.bytes().first(work.ask.length);
     shared_.engine.submit(work);
     reach(shared_.hook, "block.submitted");
 }
@@ -241,7 +244,7 @@ void BlockQueue::io_ended(Work& work, int error) {
         ended_.push_back(&work);
         return schedule();
     }
-    if (!work.bounce.empty()) copy_mapped(work, true);
+    copy_mapped(work, true);
     answer(work, BlockStatus::kOkay);
 }
 
@@ -325,7 +328,6 @@ void BlockQueue::release(Work& work) {
         persistent_.release(page);
     work.pages.clear();
     work.bounce.reset();
-    work.memory.clear();
     if (&work == barrier_) {
         barrier_ = nullptr;
         barrier_runs_ = false;

@@ -101,8 +101,7 @@ private:
     bool read_mapped(Work& work, std::span<abi::BlockSegment> segments);
     void ask_descriptors(Work& work, std::span<abi::BlockSegment> segments);
     bool give_memory(Work& work);
-    bool map_pages(Work& work);
-    bool use_pages_directly(Work& work);
+    void map_pages(Work& work);
     void copy_mapped(Work& work, bool to_guest);
     // Between the guest and bounce memory; answers the works whose grants refuse, and leaves the others.
     void copy_granted(Works& works, bool to_guest);
@@ -123,7 +122,7 @@ private:
     std::unique_ptr<GrantMapping> ring_memory_;
     std::optional<BlockRing> ring_;
     BoundPort port_;
-    BounceMemory bounce_{kBounceLimit};
+    BounceMemory bounce_;
     PersistentGrants persistent_;
     std::function<void(const std::string&)> broken_;
     std::function<void()> stopped_;

@@ -15,8 +15,7 @@ struct BlockQueue::Work final : BlockIo {
     Step step = Step::kOnly;
     std::chrono::nanoseconds taken_at{};
     std::vector<PersistentGrants::Page*> pages;  // one for each segment, when the guest's pages are mapped
-    BounceMemory::Piece bounce;                  // empty when the guest's pages are used directly
-    std::vector<iovec> memory;
+    BounceMemory::Piece bounce;                  // what the data passes through
 
     bool moves_data() const { return ask.length != 0 && ask.action != BlockAction::kDiscard; }
     bool needs_descriptors() const { return ask.indirect_segments != 0 && ask.segments.empty(); }

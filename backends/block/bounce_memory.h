@@ -1,22 +1,31 @@
 #pragma once
-// Memory of ours that data passes through when it isn't read into the guest's pages, or written from them,
-// directly. One for each ring: what it holds are bytes of that guest's device and of nobody else.
+// Memory of ours that the data of requests passes through. One for each ring: what it holds are bytes of that
+// guest's device and of nobody else.
 //
-// Pieces are powers of two pages, kept for the next request of that size. The pieces that are kept and those
-// in use together never exceed the limit, so a guest costs the daemon no more than that.
+// Pieces are powers of two pages. They come from one block that the loop holds for reads and writes
+// (IoLoop::hold) while that has room, and then from memory of their own, which is kept for the next request
+// of that size. All together never exceeds the limit, so a guest costs the daemon no more than that.
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "common/io_loop.h"
+
 namespace torii::backend {
 
 class BounceMemory {
 public:
-    // In bytes.
-    explicit BounceMemory(size_t limit) : limit_(limit) {}
+    // Bytes held, and so used, as long as this lives: eight requests of the usual largest size.
+    static constexpr size_t kHeld = size_t{1} << 20;
+
+    // `limit`: in bytes, more than what is held. Throws std::bad_alloc.
+    BounceMemory(IoLoop& loop, size_t limit);
+    ~BounceMemory();
     BounceMemory(const BounceMemory&) = delete;
     BounceMemory& operator=(const BounceMemory&) = delete;
 
@@ -40,17 +49,24 @@ public:
     // At least `length` bytes, aligned to a page, with bytes of earlier requests of this ring in them. Empty
     // when the limit is reached.
     Piece take(size_t length);
-    // What take() would give for sure now.
-    bool has(size_t length) const;
 
 private:
     struct Free {
         void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{4096}); }
     };
     using Block = std::unique_ptr<std::byte[], Free>;
-    static size_t rounded(size_t length);
+    static Block allocate(size_t size);
+    std::byte* take_held(size_t size);
+    std::byte* take_other(size_t size);
+    void give_back(std::span<std::byte> bytes);
+    bool is_held(const std::byte* bytes) const;
 
-    size_t limit_;
+    IoLoop& loop_;
+    Block held_;
+    static constexpr size_t kBits = 64;
+    std::array<uint64_t, kHeld / 4096 / kBits> taken_{};  // a bit for each page of what is held
+
+    size_t limit_;  // of what follows
     size_t in_use_ = 0;
     size_t kept_ = 0;
     std::map<size_t, std::vector<Block>> free_;

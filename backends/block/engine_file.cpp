@@ -15,6 +15,8 @@
 #include <fstream>
 #include <memory>
 
+#include "common/guest_memory.h"
+
 namespace torii::backend {
 namespace {
 
@@ -39,14 +41,11 @@ std::optional<BlockGeometry> probe_direct(int file, uint32_t sector_size) {
     struct Free {
         void operator()(void* memory) const { std::free(memory); }
     };
-    const std::unique_ptr<void, Free> memory(std::aligned_alloc(4096, 2 * 4096));
+    const std::unique_ptr<void, Free> memory(std::aligned_alloc(4096, 4096));
     BlockGeometry geometry;
     for (const uint32_t block_size : {512u, 4096u}) {
         if (block_size > sector_size || ::pread(file, memory.get(), block_size, 0) < 0) continue;
         geometry.block_size = block_size;
-        const bool any_sector =
-            ::pread(file, static_cast<std::byte*>(memory.get()) + 512, block_size, 0) >= 0;
-        geometry.memory_alignment = any_sector ? 512 : 4096;
         return geometry;
     }
     return std::nullopt;
@@ -103,6 +102,11 @@ FileEngine::FileEngine(IoLoop& loop, const FileImage& image) : loop_(loop), path
     geometry_.can_discard = true;
     geometry_.discard_granularity = static_cast<uint32_t>(status.st_blksize);
     if (S_ISBLK(status.st_mode)) describe_device(file.get(), status, geometry_);
+    // Of a file that is not on one disk, nothing is said.
+    const dev_t disk = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
+    const uint64_t longest = queue_number(disk, "max_sectors_kb") << 10;
+    const uint64_t pages = queue_number(disk, "max_segments");
+    geometry_.piece = std::min(longest, pages * kGuestPageSize);
     own_ = std::move(file);
     file_ = own_.get();
     try_lock_ = [this] { return ::flock(file_, (geometry_.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0; };
@@ -139,11 +143,13 @@ void FileEngine::submit(BlockIo& io) {
 }
 
 void FileEngine::go_on(BlockIo& io) {
+    const std::span<std::byte> rest = io.memory.subspan(io.engine_progress);
+    const iovec part{rest.data(), rest.size()};
     switch (io.kind) {
         case BlockIo::Kind::kRead:
-            return loop_.read(file_, io.parts, io.offset + io.engine_progress, io);
+            return loop_.read(file_, {&part, 1}, io.offset + io.engine_progress, io);
         case BlockIo::Kind::kWrite:
-            return loop_.write(file_, io.parts, io.offset + io.engine_progress, io);
+            return loop_.write(file_, {&part, 1}, io.offset + io.engine_progress, io);
         case BlockIo::Kind::kFlush:
             return loop_.flush(file_, io);
         case BlockIo::Kind::kDiscard:
@@ -159,17 +165,8 @@ void FileEngine::progressed(BlockIo& io, int32_t result) {
     if (io.kind == BlockIo::Kind::kFlush || io.kind == BlockIo::Kind::kDiscard) return io.ended(0);
     // Nothing moved: the image has become shorter than the device is.
     if (result == 0) return io.ended(EIO);
-    auto moved = static_cast<size_t>(result);
-    io.engine_progress += moved;
+    io.engine_progress += static_cast<size_t>(result);
     if (io.engine_progress >= io.length) return io.ended(0);
-    while (moved != 0) {
-        iovec& part = io.parts.front();
-        const size_t of_part = std::min(moved, part.iov_len);
-        part.iov_base = static_cast<std::byte*>(part.iov_base) + of_part;
-        part.iov_len -= of_part;
-        moved -= of_part;
-        if (part.iov_len == 0) io.parts = io.parts.subspan(1);
-    }
     go_on(io);
 }
 

@@ -93,7 +93,6 @@ void NbdEngine::describe() {
     geometry_.block_size = std::max(kAnyBlock, static_cast<uint32_t>(std::max<int64_t>(smallest, 0)));
     geometry_.physical_block_size = std::clamp<uint32_t>(
         static_cast<uint32_t>(std::max<int64_t>(preferred, 0)), geometry_.block_size, 4096);
-    geometry_.one_part = true;
     geometry_.read_only = nbd_is_read_only(handle_) == 1;
     geometry_.can_discard = nbd_can_trim(handle_) == 1;
     geometry_.discard_granularity = geometry_.physical_block_size;
@@ -122,8 +121,6 @@ void NbdEngine::issue(BlockIo& io) {
     const bool flushes = io.kind == BlockIo::Kind::kFlush;
     // A server that has no flush has nothing to flush.
     if (flushes && nbd_can_flush(handle_) == 0) return end_later(io, 0);
-    const bool data = io.kind == BlockIo::Kind::kRead || io.kind == BlockIo::Kind::kWrite;
-    if (data && io.parts.size() != 1) return end_later(io, EINVAL);
     if (ask(io) < 0) end_later(io, nbd_get_errno() != 0 ? nbd_get_errno() : EIO);
 }
 
@@ -132,9 +129,9 @@ int64_t NbdEngine::ask(BlockIo& io) {
         .callback = &NbdEngine::command_ended, .user_data = &io, .free = nullptr};
     switch (io.kind) {
         case BlockIo::Kind::kRead:
-            return nbd_aio_pread(handle_, io.parts[0].iov_base, io.length, io.offset, ended, 0);
+            return nbd_aio_pread(handle_, io.memory.data(), io.length, io.offset, ended, 0);
         case BlockIo::Kind::kWrite:
-            return nbd_aio_pwrite(handle_, io.parts[0].iov_base, io.length, io.offset, ended, 0);
+            return nbd_aio_pwrite(handle_, io.memory.data(), io.length, io.offset, ended, 0);
         case BlockIo::Kind::kFlush:
             return nbd_aio_flush(handle_, ended, 0);
         case BlockIo::Kind::kDiscard:

@@ -41,6 +41,13 @@ public:
     // Result: 0.
     virtual void after(std::chrono::nanoseconds delay, Completion& completion) = 0;
 
+    // Memory that reads and writes will name again and again is held for them: with its pages looked up once,
+    // and locked in memory. Reads and writes whose one part lies in it profit; nothing else changes. Page
+    // aligned. False where the loop cannot.
+    virtual bool hold(std::span<std::byte> memory) { return memory.empty(); }
+    // Of what hold() took, or refused. What is under way in it may go on.
+    virtual void let_go(std::span<std::byte> memory) { (void)memory; }
+
     // Asks that `completion` come soon: with -ECANCELED, or with its result if it was under way. No effect on
     // one that is not outstanding.
     virtual void cancel(Completion& completion) = 0;

@@ -11,10 +11,9 @@
 namespace torii::backend {
 namespace {
 
-constexpr unsigned kEntries = 256;
 constexpr unsigned kPostedRounds = 4;
 
-void set_up(io_uring& ring) {
+void set_up(io_uring& ring, unsigned entries) {
     // Completions are run when this thread asks for them, not by interrupting it; it alone submits. A kernel
     // older than 6.1 does without.
     const unsigned flags[] = {IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
@@ -24,8 +23,8 @@ void set_up(io_uring& ring) {
     for (const unsigned set : flags) {
         io_uring_params parameters{};
         parameters.flags = set;
-        parameters.cq_entries = 4 * kEntries;
-        error = io_uring_queue_init_params(kEntries, &ring, &parameters);
+        parameters.cq_entries = 4 * entries;
+        error = io_uring_queue_init_params(entries, &ring, &parameters);
         if (error == 0) return;
     }
     throw Failure(ErrorCode::kSystem,
@@ -40,7 +39,7 @@ UringLoop::UringLoop(Problem problem) : problem_(std::move(problem)), wake_file_
     if (!wake_file_.valid()) {
         throw Failure(ErrorCode::kSystem, std::string("cannot make an event file: ") + std::strerror(errno));
     }
-    set_up(ring_);
+    set_up(ring_, kEntries);
 }
 
 UringLoop::~UringLoop() {
@@ -145,22 +144,16 @@ void UringLoop::enter(bool wait) {
 
 void UringLoop::deliver() {
     // Copied out first: a completion may submit, and what it submits may end at once.
-    std::array<io_uring_cqe*, kEntries> ended{};
-    const unsigned count = io_uring_peek_batch_cqe(&ring_, ended.data(), ended.size());
-    struct Result {
-        Completion* completion;
-        int32_t value;
-    };
-    std::array<Result, kEntries> results{};
+    const unsigned count = io_uring_peek_batch_cqe(&ring_, ended_.data(), kEntries);
     for (unsigned i = 0; i < count; ++i)
-        results[i] = {static_cast<Completion*>(io_uring_cqe_get_data(ended[i])), ended[i]->res};
+        results_[i] = {static_cast<Completion*>(io_uring_cqe_get_data(ended_[i])), ended_[i]->res};
     io_uring_cq_advance(&ring_, count);
     for (unsigned i = 0; i < count; ++i) {
         // A cancellation itself names none.
-        if (results[i].completion == nullptr) continue;
+        if (results_[i].completion == nullptr) continue;
         // A time that has passed ends as ETIME, which nothing else does.
-        const int32_t value = results[i].value == -ETIME ? 0 : results[i].value;
-        contained([&] { results[i].completion->done(value); });
+        const int32_t value = results_[i].value == -ETIME ? 0 : results_[i].value;
+        contained([&] { results_[i].completion->done(value); });
     }
 }
 
@@ -174,10 +167,53 @@ io_uring_sqe& UringLoop::entry() {
     return *sqe;
 }
 
+// --- memory that is held
+
+bool UringLoop::hold(std::span<std::byte> memory) {
+    if (held_.empty() && held_places_.empty() && can_hold_) {
+        can_hold_ = io_uring_register_buffers_sparse(&ring_, kHeldPlaces) == 0;
+        for (unsigned place = kHeldPlaces; can_hold_ && place-- > 0;)
+            held_places_.push_back(place);
+    }
+    if (held_places_.empty()) return false;
+    const unsigned place = held_places_.back();
+    if (!update_held(place, {memory.data(), memory.size()})) return false;
+    held_places_.pop_back();
+    held_[memory.data()] = {memory.size(), place};
+    return true;
+}
+
+void UringLoop::let_go(std::span<std::byte> memory) {
+    const auto found = held_.find(memory.data());
+    if (found == held_.end()) return;
+    update_held(found->second.place, {nullptr, 0});
+    held_places_.push_back(found->second.place);
+    held_.erase(found);
+}
+
+bool UringLoop::update_held(unsigned place, iovec memory) {
+    return io_uring_register_buffers_update_tag(&ring_, place, &memory, nullptr, 1) == 1;
+}
+
+std::optional<unsigned> UringLoop::held_place(const iovec& part) const {
+    const auto* const first = static_cast<const std::byte*>(part.iov_base);
+    auto found = held_.upper_bound(first);
+    if (found == held_.begin()) return std::nullopt;
+    --found;
+    const std::byte* const end = found->first + found->second.bytes;
+    if (first >= end || part.iov_len > static_cast<size_t>(end - first)) return std::nullopt;
+    return found->second.place;
+}
+
 void UringLoop::read(int file, std::span<const iovec> parts, uint64_t offset, Completion& completion) {
     io_uring_sqe& sqe = entry();
     if (parts.size() == 1 && parts[0].iov_len <= UINT32_MAX) {
-        io_uring_prep_read(&sqe, file, parts[0].iov_base, static_cast<unsigned>(parts[0].iov_len), offset);
+        const auto length = static_cast<unsigned>(parts[0].iov_len);
+        if (const auto place = held_place(parts[0])) {
+            io_uring_prep_read_fixed(&sqe, file, parts[0].iov_base, length, offset, static_cast<int>(*place));
+        } else {
+            io_uring_prep_read(&sqe, file, parts[0].iov_base, length, offset);
+        }
     } else {
         const auto& copy = vectors_.emplace_back(parts.begin(), parts.end());
         io_uring_prep_readv(&sqe, file, copy.data(), static_cast<unsigned>(copy.size()), offset);
@@ -188,7 +224,13 @@ void UringLoop::read(int file, std::span<const iovec> parts, uint64_t offset, Co
 void UringLoop::write(int file, std::span<const iovec> parts, uint64_t offset, Completion& completion) {
     io_uring_sqe& sqe = entry();
     if (parts.size() == 1 && parts[0].iov_len <= UINT32_MAX) {
-        io_uring_prep_write(&sqe, file, parts[0].iov_base, static_cast<unsigned>(parts[0].iov_len), offset);
+        const auto length = static_cast<unsigned>(parts[0].iov_len);
+        if (const auto place = held_place(parts[0])) {
+            io_uring_prep_write_fixed(&sqe, file, parts[0].iov_base, length, offset,
+                                      static_cast<int>(*place));
+        } else {
+            io_uring_prep_write(&sqe, file, parts[0].iov_base, length, offset);
+        }
     } else {
         const auto& copy = vectors_.emplace_back(parts.begin(), parts.end());
         io_uring_prep_writev(&sqe, file, copy.data(), static_cast<unsigned>(copy.size()), offset);

@@ -5,11 +5,14 @@
 
 #include <liburing.h>
 
+#include <array>
 #include <atomic>
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -43,6 +46,8 @@ public:
     void poll(int file, short events, Completion& completion) override;
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
     void cancel(Completion& completion) override;
+    bool hold(std::span<std::byte> memory) override;
+    void let_go(std::span<std::byte> memory) override;
     void post(std::function<void()> action) override;
     // On the loop's own thread the time of its last system call: reading the clock may be one itself, and a
     // paravirtual dom0's often is.
@@ -61,7 +66,22 @@ private:
         UringLoop& loop_;
     };
 
+    // What has ended, copied out of the kernel's queue.
+    struct Result {
+        Completion* completion;
+        int32_t value;
+    };
+    // Memory that is held, by its first byte; `place` is its number in the kernel.
+    struct Held {
+        size_t bytes;
+        unsigned place;
+    };
+    static constexpr unsigned kEntries = 256;
+    static constexpr unsigned kHeldPlaces = 256;
+
     io_uring_sqe& entry();
+    std::optional<unsigned> held_place(const iovec& part) const;
+    bool update_held(unsigned place, iovec memory);
     void enter(bool wait);
     void listen();
     void run_posted();
@@ -83,6 +103,11 @@ private:
     std::atomic<std::thread::id> thread_{};
     std::atomic<uint64_t> enters_{0};
     std::chrono::nanoseconds now_{};
+    std::array<io_uring_cqe*, kEntries> ended_{};
+    std::array<Result, kEntries> results_{};
+    std::map<const std::byte*, Held> held_;
+    std::vector<unsigned> held_places_;  // free ones
+    bool can_hold_ = true;
     // What entries that are not handed over yet point to: it must not move.
     std::deque<std::vector<iovec>> vectors_;
     std::deque<__kernel_timespec> times_;

@@ -6,6 +6,9 @@
 // Buffers come from a pool of the thread and go back to that of the thread that drops them: a frame may be
 // handed from one thread to another, but is one thread's at any time. What is in a buffer from before is
 // never part of a frame: `length` counts bytes that were written for it.
+//
+// A copy from or to a guest costs one more for each page of ours that it crosses. So a short frame lies in
+// one page, and a long one has whichever byte of it at the beginning of a page that is best for its copies.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,8 +59,8 @@ using FramePtr = std::unique_ptr<Frame, FrameRecycler>;
 class Frame {
 public:
     // With room for `capacity` bytes, at most kMaxFrame, and a length of `capacity`, whose content the caller
-    // writes.
-    static FramePtr make(size_t capacity);
+    // writes. A long one has its byte number `lead` at the beginning of a page.
+    static FramePtr make(size_t capacity, size_t lead = 0);
     static FramePtr copy_of(const Frame& other);
     static FramePtr copy_of(std::span<const uint8_t> bytes);
 
@@ -65,11 +68,11 @@ public:
 
     std::span<uint8_t> bytes() { return {data(), length_}; }
     std::span<const uint8_t> bytes() const { return {data(), length_}; }
-    uint8_t* data() { return reinterpret_cast<uint8_t*>(this + 1); }
-    const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(this + 1); }
+    uint8_t* data() { return reinterpret_cast<uint8_t*>(this) + start_; }
+    const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(this) + start_; }
     size_t size() const { return length_; }
     // What it takes, however short it is.
-    size_t memory() const { return capacity_; }
+    size_t memory() const;
     void shorten(size_t length) {
         if (length < length_) length_ = static_cast<uint32_t>(length);
     }
@@ -77,10 +80,13 @@ public:
 private:
     friend struct FrameRecycler;
     friend class FramePool;
-    Frame(uint32_t capacity, uint32_t length) : capacity_(capacity), length_(length) {}
+    Frame(uint8_t kind, bool lent, uint32_t start, uint32_t length)
+        : start_(start), length_(length), kind_(kind), lent_(lent) {}
 
-    uint32_t capacity_;
+    uint32_t start_;  // of its bytes, from this object on
     uint32_t length_;
+    uint8_t kind_;
+    bool lent_;  // from the thread's CopyMemory
 };
 
 }  // namespace torii::backend::net

@@ -18,6 +18,17 @@ constexpr size_t kBacklogMemory = 4 << 20;
 
 constexpr size_t kNoSegment = ~size_t{0};
 
+// Where the first fragment that is a whole page lies in the frame: the pages of a sender's data follow each
+// other.
+size_t bytes_before_a_page(const TxPacket& packet) {
+    size_t before = 0;
+    for (uint32_t index = 0; index < packet.fragment_count; ++index) {
+        if (packet.fragments[index].size == kGuestPageSize) return before;
+        before += packet.fragments[index].size;
+    }
+    return 0;
+}
+
 }  // namespace
 
 class NetQueue::RingEntries final : public TxEntries {
@@ -109,7 +120,7 @@ bool NetQueue::take_packet(Job& job, size_t& bytes) {
 }
 
 void NetQueue::add_segments(Job& job) {
-    job.frame = Frame::make(job.packet.size);
+    job.frame = Frame::make(job.packet.size, bytes_before_a_page(job.packet));
     job.first_segment = segments_.size();
     size_t at = 0;
     for (uint32_t index = 0; index < job.packet.fragment_count; ++index) {

@@ -55,6 +55,8 @@ private:
     bool gone_ = false;  // removed by somebody else
     std::shared_ptr<FileDescriptor> tap_;
     Waiter readable_;
+    FramePtr next_;         // what the next frame is read into
+    size_t at_a_time_ = 1;  // frames that one turn takes at most
 };
 
 }  // namespace torii::backend::net

@@ -132,9 +132,10 @@ backend::RateLimit limit_of(const v1::Limit& limit) {
 }  // namespace
 
 BackendFactory::BackendFactory(boost::asio::io_context& context, xenstore::LocalClient& store,
-                               BackendOptions options, FailPointHook fail_point)
+                               PrivilegedCalls& calls, BackendOptions options, FailPointHook fail_point)
     : context_(context),
       store_(store),
+      calls_(calls),
       options_(std::move(options)),
       fail_point_(std::move(fail_point)),
       helpers_(options_.folder) {}
@@ -144,7 +145,7 @@ BackendFactory::~BackendFactory() {
 }
 
 std::shared_ptr<ServiceThread> BackendFactory::thread() {
-    if (!thread_) thread_ = std::make_shared<ServiceThread>();
+    if (!thread_) thread_ = std::make_shared<ServiceThread>(calls_);
     return thread_;
 }
 

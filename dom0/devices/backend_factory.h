@@ -26,8 +26,8 @@ class BackendFactory final : public DeviceFactory {
 public:
     // The thread is started with the first device, so that a dom0 without guests' devices needs neither
     // io_uring nor grants.
-    BackendFactory(boost::asio::io_context& context, xenstore::LocalClient& store, BackendOptions options,
-                   FailPointHook fail_point);
+    BackendFactory(boost::asio::io_context& context, xenstore::LocalClient& store, PrivilegedCalls& calls,
+                   BackendOptions options, FailPointHook fail_point);
     ~BackendFactory() override;
 
     std::unique_ptr<GuestDevice> make_disk(const DevicePlace& place, const v1::Disk& disk,
@@ -48,6 +48,7 @@ private:
 
     boost::asio::io_context& context_;
     LocalDeviceStore store_;
+    PrivilegedCalls& calls_;
     BackendOptions options_;
     FailPointHook fail_point_;
     HelperProcesses helpers_;

@@ -7,8 +7,11 @@
 
 namespace torii::dom0 {
 
-ServiceThread::ServiceThread() {
-    loop_.post([this] { channels_.start(); });
+ServiceThread::ServiceThread(PrivilegedCalls& calls) : pages_(calls) {
+    loop_.post([this] {
+        backend::copy_memory_of_thread() = &pages_;
+        channels_.start();
+    });
     thread_ = std::thread([this] { loop_.run(); });
 }
 
@@ -29,7 +32,7 @@ void ServiceThread::tell(const std::exception& problem) {
 }
 
 std::unique_ptr<backend::GuestMemory> ServiceThread::open_memory(backend::DomId guest) {
-    return std::make_unique<GrantedMemory>(guest);
+    return std::make_unique<GrantedMemory>(guest, pages_);
 }
 
 }  // namespace torii::dom0

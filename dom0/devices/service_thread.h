@@ -8,13 +8,14 @@
 #include "common/device_thread.h"
 #include "common/uring_event_channels.h"
 #include "common/uring_loop.h"
+#include "xen/copy_pages.h"
 
 namespace torii::dom0 {
 
 class ServiceThread final : public backend::DeviceThread {
 public:
     // Throws Failure when io_uring or /dev/xen/evtchn cannot be had.
-    ServiceThread();
+    explicit ServiceThread(PrivilegedCalls& calls);
     // Must be destroyed by another thread; whoever holds a pointer to it on its own thread lets go of it by
     // stop().
     ~ServiceThread() override;
@@ -29,6 +30,7 @@ public:
 private:
     static void tell(const std::exception& problem);
 
+    CopyPages pages_;
     backend::UringLoop loop_{&tell};
     backend::UringEventChannels channels_{loop_};
     std::thread thread_;

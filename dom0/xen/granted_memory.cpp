@@ -109,8 +109,8 @@ private:
 
 }  // namespace
 
-GrantedMemory::GrantedMemory(backend::DomId guest)
-    : guest_(guest), device_(::open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC)) {
+GrantedMemory::GrantedMemory(backend::DomId guest, CopyPages& pages)
+    : guest_(guest), pages_(pages), device_(::open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC)) {
     if (device_.valid()) return;
     throw Failure(
         ErrorCode::kNoConnection,
@@ -120,6 +120,7 @@ GrantedMemory::GrantedMemory(backend::DomId guest)
 }
 
 void GrantedMemory::copy(std::span<GrantCopySegment> segments) noexcept {
+    if (pages_.copy(guest_, segments)) return;
     std::array<IoctlCopySegment, kMostSegments> batch;
     while (!segments.empty()) {
         const size_t count = std::min(segments.size(), kMostSegments);

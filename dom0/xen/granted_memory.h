@@ -3,13 +3,14 @@
 
 #include "common/file_descriptor.h"
 #include "common/guest_memory.h"
+#include "xen/copy_pages.h"
 
 namespace torii::dom0 {
 
 class GrantedMemory final : public backend::GuestMemory {
 public:
-    // Throws Failure (kNoConnection).
-    explicit GrantedMemory(backend::DomId guest);
+    // Copies by `pages` what lies in them. Throws Failure (kNoConnection).
+    GrantedMemory(backend::DomId guest, CopyPages& pages);
 
     void copy(std::span<backend::GrantCopySegment> segments) noexcept override;
     std::unique_ptr<backend::GrantMapping> map(std::span<const backend::GrantRef> grefs,
@@ -17,6 +18,7 @@ public:
 
 private:
     backend::DomId guest_;
+    CopyPages& pages_;
     backend::FileDescriptor device_;
 };
 

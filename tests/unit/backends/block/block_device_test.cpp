@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block/block_negotiation.h"
 #include "unit/backends/block/block_world.h"
 
 namespace torii::backend::test {
@@ -138,7 +139,7 @@ TEST_F(Device, IndirectRequestsMoveAMegabyte) {
     EXPECT_EQ(world.answer_to(3), BlockStatus::kError);
 }
 
-TEST_F(Device, PersistentGrantsAreMappedOnceAndUsedDirectly) {
+TEST_F(Device, PersistentGrantsAreMappedOnceAndNeedNoCall) {
     world.connect(1, 0, true);
     const auto page = world.guest.page();
     const BlockPiece piece = whole(page);
@@ -161,6 +162,21 @@ TEST_F(Device, PersistentGrantsAreMappedOnceAndUsedDirectly) {
     EXPECT_EQ(world.disk->bytes[0], std::byte{99});
     ASSERT_TRUE(world.guest.front().read(0, {&other, 1}, 2));
     EXPECT_EQ(world.answer_to(2), BlockStatus::kError) << "a page that is granted for reading";
+}
+
+TEST(BlockFeatures, NoRequestIsOfferedThatTheDiskMustCut) {
+    const auto segments = [](uint64_t piece) {
+        BlockGeometry geometry;
+        geometry.bytes = 1 << 20;
+        geometry.piece = piece;
+        for (const auto& [name, value] : block_features({}, geometry))
+            if (name == "feature-max-indirect-segments") return value;
+        return std::string("none");
+    };
+    EXPECT_EQ(segments(0), "256") << "nothing is known of it";
+    EXPECT_EQ(segments(4 << 20), "256");
+    EXPECT_EQ(segments(255 * 512), "31");
+    EXPECT_EQ(segments(4096), "11") << "every frontend may ask for so many";
 }
 
 TEST_F(Device, BadGrantsAndPlacesCostTheRequestOnly) {

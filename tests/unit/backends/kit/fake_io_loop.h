@@ -41,6 +41,14 @@ public:
     void poll(int file, short events, Completion& completion) override;
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
     void cancel(Completion& completion) override;
+    bool hold(std::span<std::byte> memory) override {
+        held.push_back(memory);
+        return true;
+    }
+    void let_go(std::span<std::byte> memory) override {
+        std::erase_if(held, [&](auto one) { return one.data() == memory.data(); });
+    }
+    std::vector<std::span<std::byte>> held;
     void post(std::function<void()> action) override { posted_.push_back(std::move(action)); }
     std::chrono::nanoseconds now() const override { return now_; }
 
