@@ -33,7 +33,8 @@ FIO = ("sudo fio --name=t --filename=/var/tmp/t --size=64M --rw=randwrite --bsra
 # A file comes and goes, and what is free is discarded.
 TRIM = ("end=$((SECONDS+{seconds})); while [ $SECONDS -lt $end ]; do dd if=/dev/urandom of=/var/tmp/gone bs=1M count=8 status=none && sync && "
         "rm /var/tmp/gone && sudo fstrim / || exit 1; sleep 2; done; echo code $?")
-IPERF = "iperf3 --client {server} --bidir --time {seconds} --json"
+# What ended by a signal says nothing over ssh, so its code is told.
+IPERF = "iperf3 --client {server} --bidir --time {seconds} --json; code=$?; [ $code = 0 ] || echo iperf3 ended with code $code"
 FETCH = ("end=$((SECONDS+{seconds})); n=0; while [ $SECONDS -lt $end ]; do wget -q -O - http://{server}/file | md5sum | grep -q {sum} || exit 1; n=$((n+1)); done; "
          "echo code 0 after $n")
 
@@ -65,7 +66,7 @@ class Guest:
 
     def start(self, command):
         """A command that goes on."""
-        return subprocess.Popen([*self.words, command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen([*self.words, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, command, time_limit=60):
         """What it says."""
@@ -142,13 +143,21 @@ class Load:
         for what, job in jobs.items():
             said = job.communicate(timeout=(200 + self.options.seconds) * time_factor())[0].strip()
             if what.startswith("iperf3"):
-                self.check_stream(what, said)
+                good = self.check_stream(what, said)
             else:
                 last = said.splitlines()[-1] if said else ""
-                self.findings.check(last.startswith("code 0"), f"{what}, through {self.options.kills} kills of toriid: {last} {'' if last.startswith('code 0') else f'(ssh ended with {job.returncode}) {said[-300:]}'}")
+                good = self.findings.check(last.startswith("code 0"), f"{what}, through {self.options.kills} kills of toriid: {last}")
+            if not good:
+                self.explain(job, said)
         for name, guest in zip(GUESTS, self.guests):
             errors = guest.run("sudo dmesg | grep -iE 'I/O error|blkfront.*(error|fail)|EXT4-fs error|hung task|netfront.*(error|bad)' | head -3; true").strip()
             self.findings.check(not errors, f"{name}'s kernel tells of no error {errors}")
+
+    def explain(self, job, said):
+        """What there is to know about a job that failed."""
+        print(f"       ssh ended with {job.returncode}; it said: {said[-600:]!r}")
+        for name, guest in zip(GUESTS, self.guests):
+            print(f"       {name}: {guest.run('uptime; free -m; sudo dmesg | tail -8; sudo journalctl -n 40 --no-pager -o cat')}", flush=True)
 
     def check_stream(self, what, said):
         """Both directions moved data to the end."""

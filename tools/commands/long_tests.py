@@ -121,7 +121,7 @@ REGISTRY = (
              "tsan", ("threads_test",)),
     LongTest("planted-thread-faults", "many CPUs 4", "each lock left out or given back too early is caught", 1,
              ("{python}", "{root}/tests/model/planted_faults.py", "{build}"), "tsan", ("threads_test",)),
-    *(LongTest(f"fuzz-{name.replace('_', '-')}", 8, f"an hour of fuzzing: {name}", 6,
+    *(LongTest(f"fuzz-{name.replace('_', '-')}", "fourth 6" if folder == "backends" else 8, f"an hour of fuzzing: {name}", 6,
                ("sh", "-c", _FUZZ.format(name=name, folder=folder)), "fuzz", (f"{name}_fuzz",))
       for name, folder in _FUZZ_FOLDERS.items()),
 )
