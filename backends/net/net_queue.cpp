@@ -16,7 +16,7 @@ constexpr size_t kReceiveBatch = 128;
 constexpr size_t kBacklogFrames = 512;
 constexpr size_t kBacklogMemory = 4 << 20;
 
-constexpr size_t kNoSegment = ~size_t{0};
+constexpr uint32_t kNoSegment = ~uint32_t{0};
 
 // Where the first fragment that is a whole page lies in the frame: the pages of a sender's data follow each
 // other.
@@ -268,20 +268,22 @@ void NetQueue::plan_receive(const Frame& frame) {
     if (info.checksum == Checksum::kVerified) flags |= abi::kRxDataValidated;
     const bool extras = info.gso != Gso::kNone || info.hash.present;
     if (extras) flags |= abi::kRxExtraInfo;
-    for (size_t at = 0; at < frame.size(); at += kGuestPageSize) {
-        const auto length = static_cast<uint16_t>(std::min(kGuestPageSize, frame.size() - at));
+    const size_t size = frame.size();
+    auto* const data = reinterpret_cast<std::byte*>(const_cast<uint8_t*>(frame.data()));  // is only read
+    uint32_t segment = static_cast<uint32_t>(segments_.size());
+    for (size_t at = 0; at < size; at += kGuestPageSize) {
+        const auto length = static_cast<uint16_t>(std::min(kGuestPageSize, size - at));
         const auto request = rx_.take();
-        const bool last = at + length == frame.size();
+        const bool last = at + length == size;
         answers_.push_back({{.id = request->id,
                              .offset = 0,
                              .flags = static_cast<uint16_t>(flags | (last ? 0 : abi::kRxMoreData)),
                              .status = static_cast<int16_t>(length)},
-                            segments_.size()});
-        // The copy only reads the frame.
+                            segment++});
         segments_.push_back({.gref = GrantRef(request->gref),
                              .offset = 0,
                              .length = length,
-                             .local = reinterpret_cast<std::byte*>(const_cast<uint8_t*>(frame.data() + at)),
+                             .local = data + at,
                              .to_guest = true});
         if (at == 0 && info.gso != Gso::kNone) {
             abi::NetExtraInfo extra{.type = abi::NetExtraType::kGso, .flags = 0, .u = {}};

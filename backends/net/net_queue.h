@@ -89,7 +89,7 @@ private:
     };
     struct Answer {
         abi::RxResponse response;
-        size_t segment;  // whose failure it tells; kNoSegment for extras
+        uint32_t segment;  // whose failure it tells; kNoSegment for extras
     };
     class RingEntries;
 

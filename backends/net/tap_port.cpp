@@ -133,11 +133,11 @@ void TapPort::wait_readable() {
 
 void TapPort::readable() {
     // A frame often comes alone, and to ask the tap for another costs as much as to take one. To be told that
-    // there are more costs less, and then more are taken at a time.
+    // there are more costs less, and then more are taken at a time, as many as there were the last time.
     size_t count = 0;
     while (count < at_a_time_ && read_frame())
         ++count;
-    at_a_time_ = count == at_a_time_ ? std::min(2 * count, kTurnFrames) : 1;
+    at_a_time_ = count == at_a_time_ ? std::min(2 * count, kTurnFrames) : std::max<size_t>(count, 1);
     user_.burst_ended();
     if (!gone_) wait_readable();
 }

@@ -103,7 +103,9 @@ bool CopyPages::grow() noexcept {
 }
 
 bool CopyPages::holds(const GrantCopySegment& segment) const {
-    return segment.local >= range_.data() && segment.local + segment.length <= range_.data() + used_;
+    // Of an address below the range the difference is larger than any size.
+    const auto at = static_cast<size_t>(segment.local - range_.data());
+    return at <= used_ && used_ - at >= segment.length;
 }
 
 bool CopyPages::copy(backend::DomId guest, std::span<GrantCopySegment> segments) noexcept {
@@ -111,35 +113,39 @@ bool CopyPages::copy(backend::DomId guest, std::span<GrantCopySegment> segments)
     for (const GrantCopySegment& segment : segments) {
         if (!holds(segment)) return false;
     }
-    for (size_t index = 0; index < segments.size(); ++index)
-        add(guest, segments, index);
+    for (size_t index = 0; index < segments.size(); ++index) {
+        GrantCopySegment& segment = segments[index];
+        // Beyond its page it would be another page's.
+        const bool in_page = uint32_t{segment.offset} + segment.length <= kGuestPageSize;
+        segment.status = in_page ? abi::GrantStatus::kOkay : abi::GrantStatus::kBadCopyArg;
+        if (in_page) add(guest, segments, index);
+    }
     carry_out(segments);
     return true;
 }
 
-// A copy ends where a page of ours does.
-void CopyPages::add(backend::DomId guest, std::span<GrantCopySegment> segments, size_t index) noexcept {
-    GrantCopySegment& segment = segments[index];
-    segment.status = abi::GrantStatus::kOkay;
-    size_t at = static_cast<size_t>(segment.local - range_.data());
-    // Beyond the page it would be another page's: the whole is refused by the hypervisor as it stands.
+// A copy ends where a page of ours does. Inlined: this is done for each page of a guest's stream.
+[[gnu::always_inline]] inline void CopyPages::add(backend::DomId guest, std::span<GrantCopySegment> segments,
+                                                  size_t index) noexcept {
+    const GrantCopySegment& segment = segments[index];
+    auto at = static_cast<size_t>(segment.local - range_.data());
     uint32_t offset = segment.offset;
     for (uint32_t left = segment.length; left != 0;) {
-        if (count_ == copies_.size()) carry_out(segments);
-        const auto in_page = static_cast<uint16_t>(at % kGuestPageSize);
-        const auto length = static_cast<uint16_t>(std::min<uint32_t>(kGuestPageSize - in_page, left));
-        const abi::RawGrantRef own = grefs_[at / kGuestPageSize];
+        if (count_ == copies_.size()) [[unlikely]]
+            carry_out(segments);
+        const uint32_t in_page = at % kGuestPageSize;
+        const uint32_t length = std::min<uint32_t>(kGuestPageSize - in_page, left);
         abi::GrantCopy& copy = copies_[count_];
         segment_of_[count_++] = static_cast<uint32_t>(index);
         abi::GrantCopyPointer& theirs = segment.to_guest ? copy.dest : copy.source;
         abi::GrantCopyPointer& ours = segment.to_guest ? copy.source : copy.dest;
         theirs.u.ref = segment.gref.raw();
         theirs.domid = guest.raw();
-        theirs.offset = static_cast<uint16_t>(std::min<uint32_t>(offset, UINT16_MAX));
-        ours.u.ref = own;
+        theirs.offset = static_cast<uint16_t>(offset);
+        ours.u.ref = grefs_[at / kGuestPageSize];
         ours.domid = abi::kDomIdSelf;
-        ours.offset = in_page;
-        copy.len = length;
+        ours.offset = static_cast<uint16_t>(in_page);
+        copy.len = static_cast<uint16_t>(length);
         copy.flags = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
         // What stays if the hypervisor does not come so far.
         copy.status = static_cast<int16_t>(abi::GrantStatus::kGeneralError);

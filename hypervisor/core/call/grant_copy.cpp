@@ -20,11 +20,16 @@ public:
     CopyEnd(const CopyEnd&) = delete;
     ~CopyEnd() { close(); }
 
-    [[nodiscard]] GrantStatus open(const abi::GrantCopyPointer& end, bool is_grant) {
-        const Name name{is_grant ? uint64_t{end.u.ref} : end.u.gmfn, end.domid, is_grant};
-        if (frame_ != nullptr && name == name_) [[likely]]
-            return GrantStatus::kOkay;
-        return open_other(end, name);
+    // Inlined, as are its parts: a network backend names another page with each element.
+    [[nodiscard, gnu::always_inline]] GrantStatus open(const abi::GrantCopyPointer& end, bool is_grant) {
+        const Name name{is_grant ? uint64_t{end.u.ref} : end.u.gmfn,
+                        uint32_t{end.domid} | (is_grant ? kGrant : 0)};
+        if (frame_ != nullptr && name == name_) return GrantStatus::kOkay;
+        close();
+        name_ = name;
+        if (is_grant) [[likely]]
+            return open_grant(end);
+        return open_own_frame(end);
     }
     // The page, after a successful `open`.
     [[nodiscard]] Mfn mfn() const { return mfn_of(*frame_); }
@@ -32,55 +37,63 @@ public:
     void close() {
         if (frame_ == nullptr) return;
         if (granter_ != nullptr) {
-            granter_->grants.unpin(GrantRef(static_cast<uint32_t>(name_.number)), access_);
+            granter_->grants.unpin(pin_, access_);
         } else {
             if (access_ == GrantAccess::kWrite) put_writable(*frame_);
             put_frame(*frame_);
         }
         frame_ = nullptr;
-        granter_ = nullptr;
     }
 
 private:
     // What an element calls the page.
     struct Name {
         uint64_t number = 0;  // grant reference or frame
-        abi::RawDomId domid = 0;
-        bool is_grant = false;
+        uint32_t granter = 0;
         friend bool operator==(Name, Name) = default;
     };
+    static constexpr uint32_t kGrant = 1 << 16;
 
-    [[gnu::noinline]] GrantStatus open_other(const abi::GrantCopyPointer& end, Name name) {
-        close();
-        name_ = name;
-        return name.is_grant ? open_grant(end) : open_own_frame(end);
-    }
-
-    GrantStatus open_grant(const abi::GrantCopyPointer& end) {
+    [[gnu::always_inline]] GrantStatus open_grant(const abi::GrantCopyPointer& end) {
         Domain* const granter = granters_.find_living(end.domid);
-        if (granter == nullptr) return GrantStatus::kBadDomain;
-        Frame* frame = nullptr;
-        const GrantStatus status = granter->grants.pin(GrantRef(end.u.ref), caller_.id, access_, frame);
-        if (status != GrantStatus::kOkay) return status;
-        frame_ = frame;
+        if (granter == nullptr) [[unlikely]]
+            return GrantStatus::kBadDomain;
+        const GrantRef ref(end.u.ref);
+        if (granter == &caller_) {
+            FrameRef frame;
+            return keep(granter->grants.take_own(ref, access_, frame), frame);
+        }
+        const GrantStatus status = granter->grants.pin(ref, caller_.id, access_, pin_);
+        if (status != GrantStatus::kOkay) [[unlikely]]
+            return status;
+        frame_ = pin_.frame();
         granter_ = granter;
         return status;
     }
 
-    GrantStatus open_own_frame(const abi::GrantCopyPointer& end) {
+    [[gnu::noinline]] GrantStatus open_own_frame(const abi::GrantCopyPointer& end) {
         if (end.domid != abi::kDomIdSelf) return GrantStatus::kPermissionDenied;
         FrameRef frame = FrameRef::take(Mfn(end.u.gmfn), caller_.id);
         if (!frame) return GrantStatus::kBadPage;
         if (access_ == GrantAccess::kWrite && !get_writable(*frame)) return GrantStatus::kGeneralError;
+        return keep(GrantStatus::kOkay, frame);
+    }
+
+    // The references of a frame of the caller, if it has been opened.
+    GrantStatus keep(GrantStatus status, FrameRef& frame) {
+        if (status != GrantStatus::kOkay) [[unlikely]]
+            return status;
         frame_ = frame.release();
-        return GrantStatus::kOkay;
+        granter_ = nullptr;
+        return status;
     }
 
     Domain& caller_;
     const GrantAccess access_;
     NamedDomain granters_;       // keeps granter_: our pin may be the last thing that did
-    Frame* frame_ = nullptr;     // null: nothing is pinned
+    Frame* frame_ = nullptr;     // null: nothing is open
     Domain* granter_ = nullptr;  // null: a frame of the caller
+    GrantTable::Pin pin_;        // with a granter
     Name name_;
 };
 

@@ -36,12 +36,13 @@ void unpin_parts(GrantTable& granter, GrantRef ref, uint16_t parts, GrantAccess 
 }
 
 // Pins the grant once for each part; all or none.
-GrantStatus pin_parts(Domain& caller, Domain& granter, GrantRef ref, uint16_t state, Frame*& frame) {
+GrantStatus pin_parts(Domain& caller, Domain& granter, GrantRef ref, uint16_t state,
+                      GrantTable::Pin& pin) {
     const GrantAccess access = access_of(state);
     uint16_t pinned = 0;
     for (const uint16_t part : {GrantMapping::kHost, GrantMapping::kDevice}) {
         if ((state & part) == 0) continue;
-        const GrantStatus status = granter.grants.pin(ref, caller.id, access, frame);
+        const GrantStatus status = granter.grants.pin(ref, caller.id, access, pin);
         if (status != GrantStatus::kOkay) [[unlikely]] {
             unpin_parts(granter.grants, ref, pinned, access);
             return status == GrantStatus::kBadPage ? GrantStatus::kGeneralError : status;
@@ -55,10 +56,11 @@ GrantStatus pin_parts(Domain& caller, Domain& granter, GrantRef ref, uint16_t st
 GrantStatus map_with_handle(Vcpu& vcpu, Domain& granter, abi::GrantMap& element, GrantMapping& mapping) {
     const uint16_t state = mapping_state_of(element.flags);
     const GrantRef ref(element.ref);
-    Frame* frame = nullptr;
-    GrantStatus status = pin_parts(*vcpu.domain, granter, ref, state, frame);
+    GrantTable::Pin pin;
+    GrantStatus status = pin_parts(*vcpu.domain, granter, ref, state, pin);
     if (status != GrantStatus::kOkay) [[unlikely]]
         return status;
+    Frame* const frame = pin.frame();
     MachineAddr entry{};
     if ((state & GrantMapping::kHost) != 0) {
         const GrantAddress where{element.host_addr, (state & GrantMapping::kContainsPte) != 0};

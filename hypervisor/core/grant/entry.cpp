@@ -7,8 +7,7 @@ namespace {
 
 using abi::GrantStatus;
 
-// An honest guest changes an entry once while we look at it; one that keeps changing it gets an error, not
-// our time.
+// As for mark_entry.
 constexpr unsigned kAttempts = 8;
 
 constexpr uint16_t flags_of(uint32_t word) {
@@ -22,31 +21,7 @@ bool exchange(uint32_t& place, uint32_t& expected, uint32_t desired) {
     return __atomic_compare_exchange_n(&place, &expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-bool permits(uint32_t word, DomId user, GrantAccess access) {
-    // Cache attributes other than RAM's own would make aliases with different attributes: refused.
-    constexpr uint16_t kMustMatch =
-        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;
-    const uint16_t flags = flags_of(word);
-    if ((flags & kMustMatch) != abi::kGtfPermitAccess || domid_of(word) != user) return false;
-    return access == GrantAccess::kRead || (flags & abi::kGtfReadonly) == 0;
-}
-
 }  // namespace
-
-GrantStatus mark_entry(SharedGrantEntry& entry, DomId user, GrantAccess access) {
-    const uint32_t marks =
-        access == GrantAccess::kWrite ? abi::kGtfReading | abi::kGtfWriting : abi::kGtfReading;
-    uint32_t seen = read_once(entry.flags_and_domid);
-    for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
-        if (!permits(seen, user, access)) [[unlikely]]
-            return GrantStatus::kGeneralError;
-        // Also when the marks are there already: only an exchange shows that the entry still says what was
-        // read.
-        if (exchange(entry.flags_and_domid, seen, seen | marks)) [[likely]]
-            return GrantStatus::kOkay;
-    }
-    return GrantStatus::kGeneralError;
-}
 
 GrantStatus commit_transfer(SharedGrantEntry& entry, DomId from) {
     uint32_t seen = read_once(entry.flags_and_domid);

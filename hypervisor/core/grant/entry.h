@@ -28,9 +28,37 @@ inline constexpr uint32_t kGrantEntriesPerFrame = kPageSize / sizeof(SharedGrant
 
 enum class GrantAccess : uint8_t { kRead, kWrite };
 
+// Whether an entry whose flags and domid are `word` lets `user` have that access.
+[[nodiscard]] inline bool permits(uint32_t word, DomId user, GrantAccess access) {
+    // Cache attributes other than RAM's own would make aliases with different attributes: refused.
+    constexpr uint32_t kMustMatch =
+        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;
+    // All in one comparison: whoever may only read must not be asked to write.
+    const uint32_t must_match = kMustMatch | (access == GrantAccess::kWrite ? abi::kGtfReadonly : 0) |
+                                uint32_t{0xffff} << 16;
+    return (word & must_match) == (abi::kGtfPermitAccess | uint32_t{user.raw()} << 16);
+}
+
 // Marks the entry as read (and written) by `user`, if it permits that. kGeneralError: it doesn't, or it
 // changed at every attempt.
-[[nodiscard]] abi::GrantStatus mark_entry(SharedGrantEntry& entry, DomId user, GrantAccess access);
+[[nodiscard]] inline abi::GrantStatus mark_entry(SharedGrantEntry& entry, DomId user, GrantAccess access) {
+    // An honest guest changes an entry once while we look at it; one that keeps changing it gets an error,
+    // not our time.
+    constexpr unsigned kAttempts = 8;
+    const uint32_t marks =
+        access == GrantAccess::kWrite ? abi::kGtfReading | abi::kGtfWriting : abi::kGtfReading;
+    uint32_t seen = read_once(entry.flags_and_domid);
+    for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
+        if (!permits(seen, user, access)) [[unlikely]]
+            break;
+        // Also when the marks are there already: only an exchange shows that the entry still says what was
+        // read.
+        if (__atomic_compare_exchange_n(&entry.flags_and_domid, &seen, seen | marks, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) [[likely]]
+            return abi::GrantStatus::kOkay;
+    }
+    return abi::GrantStatus::kGeneralError;
+}
 
 // The frame of an entry that carries our mark.
 [[nodiscard]] inline Mfn marked_frame(const SharedGrantEntry& entry) {

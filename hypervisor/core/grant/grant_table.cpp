@@ -73,7 +73,7 @@ void GrantTable::clear_unjustified_marks(Place place) {
     clear_marks(*place.shared, active.readers != 0 ? abi::kGtfWriting : kBoth);
 }
 
-GrantStatus GrantTable::pin(GrantRef ref, DomId user, GrantAccess access, Frame*& frame) {
+GrantStatus GrantTable::pin(GrantRef ref, DomId user, GrantAccess access, Pin& pin) {
     Place place;
     if (!locate(ref, place)) [[unlikely]]
         return GrantStatus::kBadGntref;
@@ -103,13 +103,22 @@ GrantStatus GrantTable::pin(GrantRef ref, DomId user, GrantAccess access, Frame*
     } else {
         ++active.readers;
     }
-    frame = reference.release();
+    pin.place_ = place;
+    pin.frame_ = reference.release();
     return GrantStatus::kOkay;
+}
+
+void GrantTable::unpin(const Pin& pin, GrantAccess access) {
+    unpin(pin.place_, access);
 }
 
 void GrantTable::unpin(GrantRef ref, GrantAccess access) {
     Place place;
     BUG_ON(!locate(ref, place));
+    unpin(place, access);
+}
+
+void GrantTable::unpin(Place place, GrantAccess access) {
     ActiveEntry& active = *place.active;
     LockGuard guard(active.lock);
     Frame& frame = frame_at(Mfn(active.frame));
@@ -125,6 +134,19 @@ void GrantTable::unpin(GrantRef ref, GrantAccess access) {
     clear_unjustified_marks(place);
     guard.unlock();
     put_frame(frame);
+}
+
+GrantStatus GrantTable::take_own(GrantRef ref, GrantAccess access, FrameRef& frame) const {
+    Place place;
+    if (!locate(ref, place)) [[unlikely]]
+        return GrantStatus::kBadGntref;
+    if (!permits(read_once(place.shared->flags_and_domid), owner_, access)) [[unlikely]]
+        return GrantStatus::kGeneralError;
+    frame = FrameRef::take(marked_frame(*place.shared), owner_);
+    if (!frame) [[unlikely]]
+        return GrantStatus::kBadPage;
+    return access == GrantAccess::kRead || get_writable(*frame) ? GrantStatus::kOkay
+                                                                : GrantStatus::kGeneralError;
 }
 
 Frame& GrantTable::pinned_frame(GrantRef ref) const {

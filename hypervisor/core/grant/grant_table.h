@@ -35,54 +35,6 @@
 namespace torii {
 
 class GrantTable {
-public:
-    GrantTable() = default;
-    GrantTable(const GrantTable&) = delete;
-    ~GrantTable();
-
-    // Before use: the owner, and the limits that the domain was created with, in pages.
-    [[nodiscard]] Result<> create(DomId owner, uint32_t frame_limit, uint32_t maptrack_frame_limit);
-
-    // --- the table's pages ---
-    [[nodiscard]] uint32_t frame_limit() const { return frame_limit_; }
-    [[nodiscard]] uint32_t frame_count() const { return frame_count_.load(std::memory_order_acquire); }
-    // So many of them, from the first on, the table has closed and let go of.
-    [[nodiscard]] uint32_t closed_frame_count() const { return close_cursor_; }
-    // Page `index`, which is below frame_count().
-    [[nodiscard]] Mfn frame(uint32_t index) const;
-    // Adds a zeroed page, directly mapped and shared with the owner; the table keeps that share until
-    // close(). ENOSPC at the limit, ENOMEM, ESRCH when closed.
-    [[nodiscard]] Result<> add_frame(Mfn page);
-
-    // --- use by others ---
-    // Pins the grant for `user` and returns its frame. kBadGntref: no such entry; kGeneralError: it doesn't
-    // permit this; kBadPage: it names no frame of the owner.
-    [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, GrantAccess access, Frame*& frame);
-    // Ends one pin of that kind. The frame may be gone afterwards, and if it was a dying owner's last, the
-    // owner: the caller holds a reference on it.
-    void unpin(GrantRef ref, GrantAccess access);
-    // The frame of a grant that the caller has pinned.
-    [[nodiscard]] Frame& pinned_frame(GrantRef ref) const;
-
-    // A frame of `from` is to arrive through this entry. kBadGntref: it isn't meant for that.
-    [[nodiscard]] abi::GrantStatus begin_transfer(GrantRef ref, DomId from);
-    // It has arrived, or won't (kInvalidMfn). After begin_transfer; a table that was closed meanwhile is left
-    // alone.
-    void end_transfer(GrantRef ref, Mfn frame);
-    // Exchanges two entries. kBadGntref; kEagain: one of them is pinned.
-    [[nodiscard]] abi::GrantStatus swap(GrantRef a, GrantRef b);
-
-    // --- the end ---
-    // Closes the next page's worth of entries and returns that page, whose share is now the caller's to give
-    // up; kInvalidMfn when all are closed.
-    [[nodiscard]] Mfn close_one_frame();
-
-    // What the owner has mapped.
-    Maptrack handles;
-    // Where releasing the handles of a dying owner goes on.
-    uint32_t release_cursor = 0;
-
-private:
     struct ActiveEntry {
         Spinlock lock{LockRank::kGrantTable};
         DomId user{};          // while pinned: who
@@ -103,7 +55,74 @@ private:
         ActiveEntry* active = nullptr;
     };
 
+public:
+    GrantTable() = default;
+    GrantTable(const GrantTable&) = delete;
+    ~GrantTable();
+
+    // Before use: the owner, and the limits that the domain was created with, in pages.
+    [[nodiscard]] Result<> create(DomId owner, uint32_t frame_limit, uint32_t maptrack_frame_limit);
+
+    // --- the table's pages ---
+    [[nodiscard]] uint32_t frame_limit() const { return frame_limit_; }
+    [[nodiscard]] uint32_t frame_count() const { return frame_count_.load(std::memory_order_acquire); }
+    // So many of them, from the first on, the table has closed and let go of.
+    [[nodiscard]] uint32_t closed_frame_count() const { return close_cursor_; }
+    // Page `index`, which is below frame_count().
+    [[nodiscard]] Mfn frame(uint32_t index) const;
+    // Adds a zeroed page, directly mapped and shared with the owner; the table keeps that share until
+    // close(). ENOSPC at the limit, ENOMEM, ESRCH when closed.
+    [[nodiscard]] Result<> add_frame(Mfn page);
+
+    // --- use by others ---
+    class Pin;
+    // Pins the grant for `user`. kBadGntref: no such entry; kGeneralError: it doesn't permit this; kBadPage:
+    // it names no frame of the owner. Otherwise `pin` is as it was.
+    [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, GrantAccess access, Pin& pin);
+    // Ends one pin of that kind. The frame may be gone afterwards, and if it was a dying owner's last, the
+    // owner: the caller holds a reference on it. By the reference: for whoever has kept no more.
+    void unpin(const Pin& pin, GrantAccess access);
+    void unpin(GrantRef ref, GrantAccess access);
+    // The frame of a grant of the owner to itself, for a call of its own: with a reference, and for writing
+    // a kWritable type reference as well. No pin: it could name the frame instead, and what it does to its
+    // own pages meanwhile is its own business. Errors as of `pin`.
+    [[nodiscard]] abi::GrantStatus take_own(GrantRef ref, GrantAccess access, FrameRef& frame) const;
+    // The frame of a grant that the caller has pinned.
+    [[nodiscard]] Frame& pinned_frame(GrantRef ref) const;
+
+    // A frame of `from` is to arrive through this entry. kBadGntref: it isn't meant for that.
+    [[nodiscard]] abi::GrantStatus begin_transfer(GrantRef ref, DomId from);
+    // It has arrived, or won't (kInvalidMfn). After begin_transfer; a table that was closed meanwhile is left
+    // alone.
+    void end_transfer(GrantRef ref, Mfn frame);
+    // Exchanges two entries. kBadGntref; kEagain: one of them is pinned.
+    [[nodiscard]] abi::GrantStatus swap(GrantRef a, GrantRef b);
+
+    // --- the end ---
+    // Closes the next page's worth of entries and returns that page, whose share is now the caller's to give
+    // up; kInvalidMfn when all are closed.
+    [[nodiscard]] Mfn close_one_frame();
+
+    // A grant that is pinned; good until it is unpinned.
+    class Pin {
+    public:
+        // Null before the first that was pinned into this.
+        [[nodiscard]] Frame* frame() const { return frame_; }
+
+    private:
+        friend GrantTable;
+        Place place_;
+        Frame* frame_ = nullptr;
+    };
+
+    // What the owner has mapped.
+    Maptrack handles;
+    // Where releasing the handles of a dying owner goes on.
+    uint32_t release_cursor = 0;
+
+private:
     [[nodiscard]] bool locate(GrantRef ref, Place& place) const;
+    static void unpin(Place place, GrantAccess access);
     static void clear_unjustified_marks(Place place);
 
     DomId owner_{};

@@ -87,6 +87,41 @@ TEST_F(GrantCopyTest, EachForm) {
     EXPECT_EQ(copy(by_frame(caller.mfn(1)), by_frame(caller.mfn(2)), 0, 0), 0);
 }
 
+// A grant to itself permits what one to another domain would.
+TEST_F(GrantCopyTest, ByGrantsOfTheCallerToItself) {
+    constexpr uint16_t kBoth = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
+    constexpr uint16_t kFrom = abi::kGrantCopySourceGref;
+    constexpr uint16_t kTo = abi::kGrantCopyDestGref;
+    const auto own = by_frame(caller.mfn(0));
+    const auto mine = [&](uint32_t ref, uint16_t offset = 0) { return by_ref(caller.id(), ref, offset); };
+    caller.grant(kRef, caller.id(), caller.mfn(1));
+    caller.grant(kRef + 1, caller.id(), caller.mfn(2), abi::kGtfPermitAccess | abi::kGtfReadonly);
+    EXPECT_EQ(copy(by_ref(other.id(), kRef), mine(kRef, 8), 16, kBoth), 0);
+    EXPECT_EQ(byte(caller, 1, 7), 0x11);
+    EXPECT_EQ(byte(caller, 1, 8), 0x20);
+    EXPECT_EQ(byte(caller, 1, 24), 0x11);
+    EXPECT_EQ(copy(by_ref(DomId(abi::kDomIdSelf), kRef + 1), by_ref(other.id(), kRef), 1, kBoth), 0);
+    EXPECT_EQ(byte(other, 0, 0), 0x12);
+    EXPECT_EQ(caller.entry(kRef).flags, abi::kGtfPermitAccess);
+    EXPECT_EQ(caller.entry(kRef + 1).flags, abi::kGtfPermitAccess | abi::kGtfReadonly);
+
+    EXPECT_EQ(copy(own, mine(kRef + 1), 8, kTo), raw(GrantStatus::kGeneralError)) << "read-only";
+    EXPECT_EQ(copy(mine(kRef + 2), own, 8, kFrom), raw(GrantStatus::kGeneralError)) << "nothing granted";
+    EXPECT_EQ(copy(mine(99'999), own, 8, kFrom), raw(GrantStatus::kBadGntref));
+    caller.grant(kRef + 2, other.id(), caller.mfn(1));
+    EXPECT_EQ(copy(mine(kRef + 2), own, 8, kFrom), raw(GrantStatus::kGeneralError)) << "another's grant";
+    caller.grant(kRef + 2, caller.id(), caller.mfn(1), abi::kGtfPermitAccess | abi::kGtfSubPage);
+    EXPECT_EQ(copy(mine(kRef + 2), own, 8, kFrom), raw(GrantStatus::kGeneralError)) << "part of a page";
+    for (const Mfn foreign : {other.mfn(1), fakes::kFirstIoFrame, Mfn(0xffff'ffff)}) {
+        caller.grant(kRef + 2, caller.id(), foreign);
+        EXPECT_EQ(copy(mine(kRef + 2), own, 8, kFrom), raw(GrantStatus::kBadPage));
+        EXPECT_EQ(copy(own, mine(kRef + 2), 8, kTo), raw(GrantStatus::kBadPage));
+    }
+    caller.grant(kRef + 2, caller.id(), caller.l1());
+    EXPECT_EQ(copy(own, mine(kRef + 2), 8, kTo), raw(GrantStatus::kGeneralError)) << "a page table";
+    EXPECT_EQ(copy(mine(kRef + 2), own, 8, kFrom), 0) << "may be read";
+}
+
 TEST_F(GrantCopyTest, WithinOnePage) {
     unsigned char* const page = fakes::machine().guest_view(caller.mfn(0));
     for (unsigned i = 0; i < 100; ++i)

@@ -24,6 +24,7 @@ struct Pin {
     GrantRef ref;
     GrantAccess access;
     const Frame* frame;
+    GrantTable::Pin held;
 };
 
 class World {
@@ -49,19 +50,18 @@ public:
     void pin() {
         Pin pin{static_cast<unsigned>(random() % kDomains), static_cast<unsigned>(random() % kDomains),
                 GrantRef(random() % (kRefs + 1)),
-                random() % 2 == 0 ? GrantAccess::kRead : GrantAccess::kWrite, nullptr};
+                random() % 2 == 0 ? GrantAccess::kRead : GrantAccess::kWrite, nullptr, {}};
         const GrantDomain& owner = *domains[pin.owner];
         const SharedGrantEntry before = owner.entry(pin.ref);
         const Mfn expected = frame_in_use(pin.owner, pin.ref, Mfn(before.frame));
         const bool permitted =
             permits(pin, before) && frame_exists(expected) && frame_at(expected).owner() == owner.id();
-        Frame* frame = nullptr;
         const GrantStatus status =
-            domains[pin.owner]->table.pin(pin.ref, domains[pin.user]->id(), pin.access, frame);
+            domains[pin.owner]->table.pin(pin.ref, domains[pin.user]->id(), pin.access, pin.held);
         ASSERT_EQ(status == GrantStatus::kOkay, permitted);
         if (!permitted) return;
-        ASSERT_EQ(frame, &frame_at(expected));
-        pin.frame = frame;
+        ASSERT_EQ(pin.held.frame(), &frame_at(expected));
+        pin.frame = pin.held.frame();
         pins.push_back(pin);
         ++succeeded;
     }
@@ -71,7 +71,13 @@ public:
         const size_t index = random() % pins.size();
         const Pin pin = pins[index];
         pins.erase(pins.begin() + static_cast<ptrdiff_t>(index));
-        domains[pin.owner]->table.unpin(pin.ref, pin.access);
+        // Both ways to say which.
+        GrantTable& table = domains[pin.owner]->table;
+        if (random() % 2 == 0) {
+            table.unpin(pin.held, pin.access);
+        } else {
+            table.unpin(pin.ref, pin.access);
+        }
         // Marks that no pin stands for are gone: an honest guest can take its grant back.
         bool in_use = false;
         bool writing = false;
@@ -162,11 +168,11 @@ TEST(GrantModel, RacingUsersAndAHostileOwner) {
         while (!stop) {
             const GrantRef ref(random() % 4);
             const GrantAccess access = random() % 2 == 0 ? GrantAccess::kRead : GrantAccess::kWrite;
-            Frame* frame = nullptr;
-            if (owner.table.pin(ref, user, access, frame) != GrantStatus::kOkay) continue;
-            EXPECT_GE(references(*frame), 2u);
-            EXPECT_GE(writers(*frame), access == GrantAccess::kWrite ? 1u : 0u);
-            owner.table.unpin(ref, access);
+            GrantTable::Pin pin;
+            if (owner.table.pin(ref, user, access, pin) != GrantStatus::kOkay) continue;
+            EXPECT_GE(references(*pin.frame()), 2u);
+            EXPECT_GE(writers(*pin.frame()), access == GrantAccess::kWrite ? 1u : 0u);
+            owner.table.unpin(pin, access);
             ++pinned;
         }
     };
@@ -230,14 +236,14 @@ TEST(GrantModel, AnHonestOwnersFramesAreNeverMixedUp) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(6);
     for (unsigned attempt = 0; hold_ups < 3'000; ++attempt) {
         if (attempt % 1024 == 0 && std::chrono::steady_clock::now() > end) break;
-        Frame* frame = nullptr;
-        if (owner.table.pin(ref, user, GrantAccess::kRead, frame) != GrantStatus::kOkay) {
+        GrantTable::Pin pin;
+        if (owner.table.pin(ref, user, GrantAccess::kRead, pin) != GrantStatus::kOkay) {
             if (attempt % 64 == 0) std::this_thread::yield();
             continue;
         }
         ++pinned;
-        wrong += mfn_of(*frame).raw() != __atomic_load_n(&owner.entry(ref).frame, __ATOMIC_RELAXED);
-        owner.table.unpin(ref, GrantAccess::kRead);
+        wrong += mfn_of(*pin.frame()).raw() != __atomic_load_n(&owner.entry(ref).frame, __ATOMIC_RELAXED);
+        owner.table.unpin(pin, GrantAccess::kRead);
     }
     stop = true;
     guest.join();
