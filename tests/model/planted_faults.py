@@ -6,7 +6,8 @@ file is compiled with its usual command and linked in place of the right one, an
 A piece that the source no longer has is an error, so the list keeps up with the code. They are kept here and not as
 conditions in the sources, where every check would read twice.
 
-usage: planted_faults.py BUILD [NAME...]       BUILD has the tests built; one of the preset tsan plants THREAD_FAULTS
+usage: planted_faults.py --check              whether the sources still have all the pieces
+       planted_faults.py BUILD [NAME...]       BUILD has the tests built; one of the preset tsan plants THREAD_FAULTS
        planted_faults.py --write NAME FOLDER   writes the changed file; cmake -DTORII_PLANTED_FAULT=NAME builds with it,
                                                the machine's image as well as the host's tests
 """
@@ -39,6 +40,9 @@ TESTS_OF = {
     DOMAIN: ("core_call_test", "random_calls_test"),
 }
 
+# The source that uses what a header defines, and is compiled with the changed one.
+USER_OF = {GRANT + "entry.h": GRANT + "grant_table.cpp"}
+
 # name: (file, piece, what stands there instead)
 FAULTS = {
     "partial-table-holds-no-reference": (PAGING + "page_type.cpp", "    get_frame_again(frame);\n", ""),
@@ -55,14 +59,15 @@ FAULTS = {
     "partial-table-resumed-at-any-level": (PAGING + "page_type.cpp", "if (word.type() != type) {\n            // Half", "if (false) {\n            // Half"),
     "frame-of-another-domain": (PAGING + "page_type.cpp", "if (!get_frame(mfn, owner.id)) [[unlikely]]", "if (!get_frame(mfn, frame_at(mfn).owner()))"),
     "writable-entry-uncounted": (PAGING + "page_type.cpp", "if (!entry.writable() || get_writable(frame_at(mfn))) [[likely]]", "if (true)"),
-    "writable-entry-not-given-back": (PAGING + "page_type.cpp", "    if (entry.writable()) put_writable(frame);\n", ""),
-    "l1-target-not-given-back": (PAGING + "page_type.cpp", "    if (entry.writable()) put_writable(frame);\n    put_frame(frame);", "    if (entry.writable()) put_writable(frame);"),
+    "writable-entry-not-given-back": (PAGING + "page_type.cpp", "note_foreign_translation(frame, entry.writable());\n    if (entry.writable()) put_writable(frame);\n", "note_foreign_translation(frame, entry.writable());\n"),
+    "l1-target-not-given-back": (PAGING + "page_type.cpp", "note_foreign_translation(frame, entry.writable());\n    if (entry.writable()) put_writable(frame);\n    put_frame(frame);", "note_foreign_translation(frame, entry.writable());\n    if (entry.writable()) put_writable(frame);"),
+    "flushed-entry-not-given-back": (PAGING + "page_type.cpp", "    Frame& frame = frame_at(entry.mfn());\n    if (entry.writable()) put_writable(frame);\n", "    Frame& frame = frame_at(entry.mfn());\n"),
     "failed-table-keeps-reference": (PAGING + "page_type.cpp", "    if (!got.ok()) [[unlikely]]\n        put_frame(frame);\n    return got;", "    return got;"),
     "second-pin-keeps-references": (PAGING + "page_type.cpp", "        put_table(domain, mfn);\n        return Errno::kEINVAL;", "        return Errno::kEINVAL;"),
     "unpin-without-pin": (PAGING + "page_type.cpp", "frame.owner() != domain.id || !frame.type_word().pinned()", "frame.owner() != domain.id"),
     "pin-of-another-domain-is-dropped": (PAGING + "page_type.cpp", "frame.owner() != domain.id || !frame.type_word().pinned()", "!frame.type_word().pinned()"),
     "undone-table-keeps-reference": (PAGING + "page_type.cpp", "        give_up_type(frame, type);\n        put_frame(frame);", "        give_up_type(frame, type);"),
-    "io-memory-for-everyone": (PAGING + "page_type.cpp", "if (may_map_io_frame(holder, entry.mfn())) return {};", "return {};"),
+    "io-memory-for-everyone": (PAGING + "page_type.cpp", "if (holder.io.all_memory && !is_reserved_io_frame(entry.mfn())) {", "if (true) {"),
     "hypervisor-slot-is-written": (PAGING + "entry_update.cpp", "if (level == 4 && slot >= abi::kHypervisorFirstL4Slot && slot <= abi::kHypervisorLastL4Slot) {\n        log_guest", "if (false) {\n        log_guest"),
     "upper-flags-unchecked": (PAGING + "entry_update.cpp", "if ((desired.raw & (kUpperRules.refused | pte_limits.extra_refused)) != 0)", "if (false)"),
     "write-permission-uncounted": (PAGING + "entry_update.cpp", "if (desired.writable() && !old.writable() && !get_writable(frame)) {", "if (false) {"),
@@ -86,9 +91,12 @@ FAULTS = {
     "no-flush-before-descriptors": (PAGING + "descriptor_tables.cpp", "if (word.type() != FrameType::kNone) flush_before_next_type(*frame);", ""),
     "old-gdt-keeps-references": (PAGING + "descriptor_tables.cpp", "        if (mfn != Mfn{}) put_descriptor_page(mfn);\n    }\n    return {};", "    }\n    return {};"),
     "anyone-names-another-domain": (PAGING + "foreign.cpp", "if (!context.domain().privileged) return Errno::kEPERM;", ""),
-    "grant-for-reading-is-written": (GRANT + "entry.cpp", "return access == GrantAccess::kRead || (flags & abi::kGtfReadonly) == 0;", "return true;"),
-    "grant-for-anyone": (GRANT + "entry.cpp", "abi::kGtfPermitAccess || domid_of(word) != user) return false;", "abi::kGtfPermitAccess) return false;"),
-    "grant-attributes-unchecked": (GRANT + "entry.cpp", "        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;", "        abi::kGtfTypeMask;"),
+    "grant-for-reading-is-written": (GRANT + "entry.h", "(access == GrantAccess::kWrite ? abi::kGtfReadonly : 0)", "0u"),
+    "grant-for-anyone": (GRANT + "entry.h", "    return (word & must_match) == ", "    user = DomId(static_cast<uint16_t>(word >> 16));\n    return (word & must_match) == "),
+    "grant-attributes-unchecked": (GRANT + "entry.h", "        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;", "        abi::kGtfTypeMask;"),
+    "own-grant-unchecked": (GRANT + "grant_table.cpp", "if (!permits(read_once(place.shared->flags_and_domid), owner_, access)) [[unlikely]]", "if (false)"),
+    "own-grant-of-another-frame": (GRANT + "grant_table.cpp", "FrameRef::take(marked_frame(*place.shared), owner_);", "FrameRef::take(marked_frame(*place.shared), frame_at(marked_frame(*place.shared)).owner());"),
+    "own-grant-of-a-table-is-written": (GRANT + "grant_table.cpp", "return access == GrantAccess::kRead || get_writable(*frame) ?", "return true ?"),
     "grant-pinned-by-a-second": (GRANT + "grant_table.cpp", "if (pinned && active.user != user) [[unlikely]]", "if (false)"),
     "grant-follows-the-entry": (GRANT + "grant_table.cpp", "const Mfn mfn = pinned ? Mfn(active.frame) : marked_frame(*place.shared);", "const Mfn mfn = marked_frame(*place.shared);"),
     "unpin-keeps-write-permission": (GRANT + "grant_table.cpp", "        put_writable(frame);\n    } else {\n        BUG_ON(active.readers == 0);", "    } else {\n        BUG_ON(active.readers == 0);"),
@@ -180,6 +188,8 @@ MACHINE_FAULTS = {
     "end-of-domains-unchecked": (CALL + "debug_keys.cpp", "        if (!domain) return;\n", ""),
 }
 
+ALL = FAULTS | THREAD_FAULTS | MACHINE_FAULTS
+
 
 def link(build, folder, target, changed, sanitizers):
     """Links a test with the changed object before the libraries, which then don't give theirs; returns the program."""
@@ -208,7 +218,7 @@ def compile_command(build, source):
 
 def write_changed(name, folder):
     """Writes the changed file into the folder; returns it and the original."""
-    relative, piece, instead = (FAULTS | THREAD_FAULTS | MACHINE_FAULTS)[name]
+    relative, piece, instead = ALL[name]
     source = os.path.join(ROOT, relative)
     with open(source, encoding="utf-8") as file:
         text = file.read()
@@ -222,10 +232,20 @@ def write_changed(name, folder):
 
 def plant(build, folder, name):
     """Builds the changed file; returns its object."""
-    changed, source = write_changed(name, folder)
-    command, directory = compile_command(build, source)
+    relative = ALL[name][0]
+    user = USER_OF.get(relative)
+    if user:
+        # Where the compiler finds it before the right one.
+        place = os.path.join(folder, os.path.dirname(relative).removeprefix("hypervisor/"))
+        os.makedirs(place)
+        write_changed(name, place)
+        command, directory = compile_command(build, os.path.join(ROOT, user))
+        command[1:1] = ["-I", folder]
+    else:
+        changed, source = write_changed(name, folder)
+        command, directory = compile_command(build, source)
+        command = [changed if part == source else part for part in command]
     made = os.path.join(folder, "changed.o")
-    command = [changed if part == source else part for part in command]
     command[command.index("-o") + 1] = made
     command += ["-Wno-error", "-w"]
     subprocess.run(command, cwd=directory, check=True)
@@ -264,7 +284,15 @@ def is_caught(build, folder, made, relative):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    if sys.argv[1] == "--check":
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ALL:
+                write_changed(name, folder)
+        print(f"{len(ALL)} faults can be planted")
+        return
     if sys.argv[1] == "--write":
+        if ALL[sys.argv[2]][0] in USER_OF:
+            sys.exit(f"{sys.argv[2]}: {ALL[sys.argv[2]][0]} is a header; only the host's tests can be built with it changed")
         print(write_changed(sys.argv[2], sys.argv[3])[1], end="")
         return
     build = os.path.abspath(sys.argv[1])

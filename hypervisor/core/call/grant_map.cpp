@@ -36,8 +36,7 @@ void unpin_parts(GrantTable& granter, GrantRef ref, uint16_t parts, GrantAccess 
 }
 
 // Pins the grant once for each part; all or none.
-GrantStatus pin_parts(Domain& caller, Domain& granter, GrantRef ref, uint16_t state,
-                      GrantTable::Pin& pin) {
+GrantStatus pin_parts(Domain& caller, Domain& granter, GrantRef ref, uint16_t state, GrantTable::Pin& pin) {
     const GrantAccess access = access_of(state);
     uint16_t pinned = 0;
     for (const uint16_t part : {GrantMapping::kHost, GrantMapping::kDevice}) {

@@ -48,9 +48,12 @@ public:
     }
 
     void pin() {
-        Pin pin{static_cast<unsigned>(random() % kDomains), static_cast<unsigned>(random() % kDomains),
+        Pin pin{static_cast<unsigned>(random() % kDomains),
+                static_cast<unsigned>(random() % kDomains),
                 GrantRef(random() % (kRefs + 1)),
-                random() % 2 == 0 ? GrantAccess::kRead : GrantAccess::kWrite, nullptr, {}};
+                random() % 2 == 0 ? GrantAccess::kRead : GrantAccess::kWrite,
+                nullptr,
+                {}};
         const GrantDomain& owner = *domains[pin.owner];
         const SharedGrantEntry before = owner.entry(pin.ref);
         const Mfn expected = frame_in_use(pin.owner, pin.ref, Mfn(before.frame));

@@ -19,11 +19,14 @@ constexpr uint16_t kWriting = kReading | abi::kGtfWriting;
 class GrantTableTest : public testing::Test {
 protected:
     GrantStatus pin(GrantRef ref, GrantAccess access) {
-        return owner.table.pin(ref, user.id(), access, frame);
+        const GrantStatus status = owner.table.pin(ref, user.id(), access, held);
+        frame = held.frame();
+        return status;
     }
 
     GrantDomain owner{1};
     GrantDomain user{2};
+    GrantTable::Pin held;
     Frame* frame = nullptr;
 };
 
@@ -99,7 +102,7 @@ TEST_F(GrantTableTest, AnEntryInUseKeepsItsFrameAndUser) {
     ASSERT_EQ(pin(kRef, GrantAccess::kRead), GrantStatus::kOkay);
     EXPECT_EQ(frame, &owner.frame(0));
     owner.grant(kRef, DomId(3), owner.mfn(1));
-    EXPECT_EQ(owner.table.pin(kRef, DomId(3), GrantAccess::kRead, frame), GrantStatus::kGeneralError);
+    EXPECT_EQ(owner.table.pin(kRef, DomId(3), GrantAccess::kRead, held), GrantStatus::kGeneralError);
     EXPECT_EQ(pin(kRef, GrantAccess::kRead), GrantStatus::kGeneralError) << "the entry says no by now";
     owner.grant(kRef, user.id(), owner.mfn(1), abi::kGtfInvalid);
     EXPECT_EQ(pin(kRef, GrantAccess::kRead), GrantStatus::kGeneralError);
@@ -175,8 +178,8 @@ TEST_F(GrantTableTest, TransferEndsOneWayOrTheOther) {
 // The owner may write anything into the entry while it is pinned; its pins are what counts.
 TEST_F(GrantTableTest, NoFrameArrivesThroughAnEntryInUse) {
     owner.grant(kRef, user.id(), owner.mfn(0));
-    Frame* frame = nullptr;
-    ASSERT_EQ(owner.table.pin(kRef, user.id(), GrantAccess::kRead, frame), GrantStatus::kOkay);
+    GrantTable::Pin pin;
+    ASSERT_EQ(owner.table.pin(kRef, user.id(), GrantAccess::kRead, pin), GrantStatus::kOkay);
     owner.grant(kRef, user.id(), Mfn(0), abi::kGtfAcceptTransfer);
     EXPECT_EQ(owner.table.begin_transfer(kRef, user.id()), GrantStatus::kBadGntref);
     owner.table.unpin(kRef, GrantAccess::kRead);
@@ -210,8 +213,8 @@ TEST(GrantTableLimits, GrowsToItsLimit) {
     free_frames(more.value(), 0, true);
     const GrantRef last(2 * kGrantEntriesPerFrame - 1);
     owner.grant(last, DomId(2), owner.mfn(0));
-    Frame* frame = nullptr;
-    ASSERT_EQ(owner.table.pin(last, DomId(2), GrantAccess::kRead, frame), GrantStatus::kOkay);
+    GrantTable::Pin pin;
+    ASSERT_EQ(owner.table.pin(last, DomId(2), GrantAccess::kRead, pin), GrantStatus::kOkay);
     owner.table.unpin(last, GrantAccess::kRead);
 }
 
