@@ -62,11 +62,11 @@ class Guest:
 
     def __init__(self, port, suite="bookworm"):
         self.words = ["ssh", "-i", str(FOLDER / suite / "debian/id_ed25519"), "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o",
-                      "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", "torii@127.0.0.1"]
+                      "UserKnownHostsFile=/dev/null", "-o", "LogLevel=VERBOSE", "-o", "ConnectTimeout=20", "torii@127.0.0.1"]
 
-    def start(self, command):
-        """A command that goes on."""
-        return subprocess.Popen([*self.words, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def start(self, command, log="/dev/null"):
+        """A command that goes on; why the connection ends, if it does, is in the log."""
+        return subprocess.Popen([*self.words, "-E", log, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, command, time_limit=60):
         """What it says."""
@@ -121,12 +121,18 @@ class Load:
 
     def start(self):
         """{what: ssh that runs it}."""
-        first, seconds = self.guests[0], self.options.seconds
-        return {"fio": first.start(FIO.format(seconds=seconds)), "trim": first.start(TRIM.format(seconds=seconds)),
-                "iperf3 with dom0": first.start(IPERF.format(server=SERVER, seconds=seconds)),
-                "iperf3 with a guest": first.start(IPERF.format(server=INNER[1], seconds=seconds)),
-                "files of dom0": first.start(FETCH.format(server=SERVER, seconds=seconds, sum=self.sum)),
-                "files of a guest": first.start(FETCH.format(server=INNER[1], seconds=seconds, sum=self.sum))}
+        seconds = self.options.seconds
+        commands = {"fio": FIO.format(seconds=seconds), "trim": TRIM.format(seconds=seconds),
+                    "iperf3 with dom0": IPERF.format(server=SERVER, seconds=seconds),
+                    "iperf3 with a guest": IPERF.format(server=INNER[1], seconds=seconds),
+                    "files of dom0": FETCH.format(server=SERVER, seconds=seconds, sum=self.sum),
+                    "files of a guest": FETCH.format(server=INNER[1], seconds=seconds, sum=self.sum)}
+        return {what: self.guests[0].start(command, self.log(what)) for what, command in commands.items()}
+
+    @staticmethod
+    def log(what):
+        """What ssh says of a job's connection."""
+        return BUILD / "log" / f"debian-guest-{what.replace(' ', '-')}.log"
 
     def kill(self):
         """Again and again, as long as it is meant to take."""
@@ -148,16 +154,16 @@ class Load:
                 last = said.splitlines()[-1] if said else ""
                 good = self.findings.check(last.startswith("code 0"), f"{what}, through {self.options.kills} kills of toriid: {last}")
             if not good:
-                self.explain(job, said)
+                self.explain(job, said, self.log(what))
         for name, guest in zip(GUESTS, self.guests):
             errors = guest.run("sudo dmesg | grep -iE 'I/O error|blkfront.*(error|fail)|EXT4-fs error|hung task|netfront.*(error|bad)' | head -3; true").strip()
             self.findings.check(not errors, f"{name}'s kernel tells of no error {errors}")
 
-    def explain(self, job, said):
+    def explain(self, job, said, log):
         """What there is to know about a job that failed."""
-        print(f"       ssh ended with {job.returncode}; it said: {said[-600:]!r}")
+        print(f"       ssh ended with {job.returncode}; it said: {said[-600:]!r}; of the connection: {log.read_text()[-900:]}")
         for name, guest in zip(GUESTS, self.guests):
-            print(f"       {name}: {guest.run('uptime; free -m; sudo dmesg | tail -8; sudo journalctl -n 40 --no-pager -o cat')}", flush=True)
+            print(f"       {name}: {guest.run('free -m; sudo dmesg | tail -4; sudo journalctl -n 60 --no-pager -o short-precise -t sshd -t systemd-logind')}", flush=True)
 
     def check_stream(self, what, said):
         """Both directions moved data to the end."""
