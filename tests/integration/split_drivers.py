@@ -38,7 +38,8 @@ FETCH = (f"n=0; while [ -e /tmp/go ]; do wget -q -O - http://{SERVER}/file | md5
 
 
 # From dom0 through a forwarded port into a guest; what the loop says is below the port's name.
-INWARD = ("while [ -e /tmp/go ]; do wget -q -O - http://127.0.0.1:{port}/other | md5sum | grep -q {sum} && echo good >>/tmp/{port} || echo failed >>/tmp/{port}; done")
+INWARD = ("while [ -e /tmp/go ]; do wget -q -O /tmp/in{port} http://127.0.0.1:{port}/other; code=$?; md5sum </tmp/in{port} | grep -q {sum} && echo good >>/tmp/{port} "
+          "|| echo code-$code-bytes-$(wc -c </tmp/in{port}) >>/tmp/{port}; done")
 ZEROS = "b2d1236c286a3c0704224fe4105eca49"  # of 2 MiB
 
 
