@@ -1,5 +1,7 @@
 #include "net/nat/slirp_network.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -162,6 +164,20 @@ void SlirpNetwork::dispatch(const std::vector<pollfd>& files, int result) {
     }
 }
 
+// libslirp has one connection wait to be accepted; of several that come at once, the others' beginnings would
+// be dropped by the kernel and sent again seconds later.
+void SlirpNetwork::let_connections_wait() {
+    std::vector<pollfd> files;
+    int timeout = 0;
+    prepare_poll(files, timeout);
+    for (const pollfd& file : files) {
+        int listening = 0;
+        socklen_t length = sizeof(listening);
+        if (::getsockopt(file.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0)
+            ::listen(file.fd, SOMAXCONN);
+    }
+}
+
 std::string SlirpNetwork::add_forward(const PortForward& forward) {
     if (std::find(forwards_.begin(), forwards_.end(), forward) != forwards_.end()) return {};
     const int result = slirp_add_hostfwd(slirp_, forward.udp ? 1 : 0, to_in_addr(forward.host),
@@ -174,6 +190,7 @@ std::string SlirpNetwork::add_forward(const PortForward& forward) {
                            : "See with `ss -lntup` who has it.");
     }
     forwards_.push_back(forward);
+    if (!forward.udp) let_connections_wait();
     return {};
 }
 

@@ -43,6 +43,7 @@ private:
         int64_t due = -1;  // milliseconds; negative: not set
     };
     static SlirpCb callbacks();
+    void let_connections_wait();
 
     std::function<void(std::span<const uint8_t>)> to_guest_;
     std::list<Timer> timers_;

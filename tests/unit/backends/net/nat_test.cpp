@@ -144,6 +144,13 @@ protected:
         return {frame->data(), frame->data() + frame->size()};
     }
 
+    std::string change(const PortForward& which, bool add) {
+        std::optional<std::string> answer;
+        port_->change_forward(which, add, [&](const std::string& problem) { answer = problem; });
+        run_until([&] { return answer.has_value(); });
+        return answer.value_or("no answer");
+    }
+
     // The next TCP packet for that port of the guest, with all of `flags`, or with payload.
     std::optional<Inspected> wait_tcp(uint16_t port, uint8_t flags, bool payload = false) {
         std::optional<Inspected> result;
@@ -270,12 +277,6 @@ TEST_F(Nat, ForwardsPortsAndSaysWhyNot) {
     uint16_t free_port = 0;
     ::close(host_socket(false, free_port));
     const PortForward forward = parse_port_forward("tcp:127.0.0.1:" + std::to_string(free_port) + ":22");
-    const auto change = [this](const PortForward& which, bool add) {
-        std::optional<std::string> answer;
-        port_->change_forward(which, add, [&](const std::string& problem) { answer = problem; });
-        run_until([&] { return answer.has_value(); });
-        return answer.value_or("no answer");
-    };
     ASSERT_EQ(change(forward, true), "");
     EXPECT_EQ(change(forward, true), "") << "the same again is no mistake";
 
@@ -302,6 +303,32 @@ TEST_F(Nat, ForwardsPortsAndSaysWhyNot) {
     ::close(server);
     EXPECT_EQ(change(forward, false), "");
     EXPECT_NE(change(forward, false), "");
+}
+
+TEST_F(Nat, ManyMayConnectToAForwardedPortAtOnce) {
+    uint16_t free_port = 0;
+    ::close(host_socket(false, free_port));
+    ASSERT_EQ(change(parse_port_forward("tcp:127.0.0.1:" + std::to_string(free_port) + ":22"), true), "");
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(free_port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    // The helper accepts none of them.
+    ::kill(helper_->process(), SIGSTOP);
+    std::vector<pollfd> clients(20);
+    for (pollfd& client : clients) {
+        client = {.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                  .events = POLLOUT,
+                  .revents = 0};
+        ::connect(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    }
+    for (pollfd& client : clients) {
+        // The kernel would try again after a second.
+        EXPECT_EQ(::poll(&client, 1, 500), 1);
+        EXPECT_EQ(client.revents, POLLOUT);
+        ::close(client.fd);
+    }
+    ::kill(helper_->process(), SIGCONT);
 }
 
 TEST_F(Nat, AHelperThatDiesIsAskedForAndFoundAgain) {
