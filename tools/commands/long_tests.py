@@ -50,7 +50,7 @@ _FUZZ_FOLDERS = {"unpack": "boot", "image": "guest_abi", "decoder": "decoder", "
                                                                "net_front", "net_ring"), "backends")}
 _FUZZ = ("mkdir -p {{root}}/build/long/corpus-{name} && nice {{build}}/tests/fuzz/{folder}/{name}_fuzz "
          "{{root}}/build/long/corpus-{name} -artifact_prefix={{root}}/build/long/ -max_total_time=600 -max_len=4000 "
-         "-len_control=0 -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0")
+         "-len_control=0 -timeout=120 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0")
 _FAULT_TESTS = ("random_calls_test", "page_type_test", "core_call_test", "core_event_test", "core_grant_test",
                 "core_grant_calls_test")
 
