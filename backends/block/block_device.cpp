@@ -42,7 +42,7 @@ public:
 
     void start(std::unique_ptr<BlockEngine> engine);
     void let_go();
-    void resize();
+    void resize(std::function<void(const std::string&)> done);
     void close(bool force);
 
     BlockState state() const;
@@ -91,6 +91,8 @@ private:
         });
     }
     void measured(std::optional<uint64_t> bytes);
+    std::string take_size(std::optional<uint64_t> bytes);
+    void tell_resized(const std::string& problem);
     void gone(const std::string& problem);
     void changed();
 
@@ -101,7 +103,8 @@ private:
     XenbusPeer peer_;
     std::shared_ptr<BlockService> service_;
     std::optional<BlockGeometry> geometry_;
-    std::optional<BlockConnection> connection_;  // found, agreed on or being tried
+    std::optional<BlockConnection> connection_;                      // found, agreed on or being tried
+    std::vector<std::function<void(const std::string&)>> resizing_;  // who waits for the new size
     BlockStatistics last_statistics_;
     BlockState told_ = BlockState::kOpening;
     bool let_go_ = false;
@@ -221,19 +224,37 @@ void BlockDevice::Implementation::broken(std::string sentence) {
 
 // --- what an administrator wants
 
-void BlockDevice::Implementation::resize() {
-    if (!service_) return;
+void BlockDevice::Implementation::resize(std::function<void(const std::string&)> done) {
+    resizing_.push_back(std::move(done));
+    if (!service_ || !geometry_) return tell_resized("It is not open: look at `torii devices`.");
     on_thread([done = back(&Implementation::measured)](BlockService& service) { service.measure(done); });
 }
 
 void BlockDevice::Implementation::measured(std::optional<uint64_t> bytes) {
-    if (!bytes) {
-        return trouble(
-            "the new size of its image cannot be told while it is attached: detach it and attach it again");
+    tell_resized(take_size(bytes));
+}
+
+// An empty sentence, or why the disk stays as it is.
+std::string BlockDevice::Implementation::take_size(std::optional<uint64_t> bytes) {
+    if (!bytes)
+        return "The new size of its image cannot be told while it is attached: detach it and attach it "
+               "again.";
+    if (*bytes < geometry_->bytes) {
+        return "Its image has " + std::to_string(*bytes) + " bytes now, the guest's disk " +
+               std::to_string(geometry_->bytes) +
+               ": what lies behind would be lost to the guest. Enlarge the image, or detach the disk first.";
     }
-    if (!geometry_ || geometry_->bytes == *bytes) return;
+    if (*bytes == geometry_->bytes) return {};
     geometry_->bytes = *bytes;
     if (connection_) peer_.update(block_properties(config_, *geometry_, *connection_));
+    return {};
+}
+
+void BlockDevice::Implementation::tell_resized(const std::string& problem) {
+    post_([waiting = std::exchange(resizing_, {}), problem] {
+        for (const auto& done : waiting)
+            done(problem);
+    });
 }
 
 void BlockDevice::Implementation::close(bool force) {
@@ -248,6 +269,7 @@ void BlockDevice::Implementation::close(bool force) {
 // The device is gone for the guest. The last of it goes on its thread, and the image's lock with it.
 void BlockDevice::Implementation::gone(const std::string& problem) {
     if (std::exchange(let_go_, true)) return;
+    tell_resized("It was detached meanwhile.");
     last_statistics_ = service_->statistics();
     thread_->loop().post([service = std::exchange(service_, nullptr), weak = weak_from_this(), post = post_,
                           file = config_.state_file, problem] {
@@ -315,8 +337,8 @@ std::string BlockDevice::problem() const {
 std::optional<BlockGeometry> BlockDevice::geometry() const {
     return implementation_->geometry();
 }
-void BlockDevice::resize() {
-    implementation_->resize();
+void BlockDevice::resize(std::function<void(const std::string&)> done) {
+    implementation_->resize(std::move(done));
 }
 void BlockDevice::set_limits(const BlockLimits& limits) {
     implementation_->set_limits(limits);

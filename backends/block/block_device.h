@@ -81,8 +81,9 @@ public:
     // Empty until the image is open. `bytes` follows resize().
     std::optional<BlockGeometry> geometry() const;
 
-    // The image has another size: looks, and tells the guest.
-    void resize();
+    // The image has another size: looks, and tells the guest. `done` later, without an argument, or with a
+    // sentence that says why the guest's disk is as it was: a smaller one would lose what lies behind.
+    void resize(std::function<void(const std::string& problem)> done);
     void set_limits(const BlockLimits& limits);
     BlockStatistics statistics() const;
 

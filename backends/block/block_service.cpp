@@ -123,7 +123,8 @@ void BlockService::set_limits(const BlockLimits& limits) {
 
 void BlockService::measure(std::function<void(std::optional<uint64_t>)> measured) {
     engine_->measure([self = shared_from_this(), measured = std::move(measured)](auto bytes) {
-        if (bytes) self->set_size(*bytes);
+        // A disk does not shrink under its guest.
+        if (bytes && *bytes > self->geometry_.bytes) self->set_size(*bytes);
         measured(bytes);
     });
 }

@@ -40,6 +40,7 @@ private:
     // False for a request that is not about devices.
     bool handle_devices(const std::shared_ptr<Session>& session, const v1::Request& request);
     void detach(const std::shared_ptr<Session>& session, uint64_t id, const v1::DetachRequest& request);
+    void resize(const std::shared_ptr<Session>& session, uint64_t id, const v1::ResizeRequest& request);
 
     // --- dispatch_cpus.cpp
     // False for a request that is not about CPUs.

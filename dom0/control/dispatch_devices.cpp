@@ -39,7 +39,7 @@ bool Dispatcher::handle_devices(const std::shared_ptr<Session>& session, const v
             detach(session, id, request.detach());
             return true;
         case v1::Request::kResize:
-            send_device(session, id, domains_.resize(request.resize().domain(), request.resize().device()));
+            resize(session, id, request.resize());
             return true;
         case v1::Request::kDevices: {
             v1::Reply reply = reply_to(id);
@@ -56,6 +56,19 @@ bool Dispatcher::handle_devices(const std::shared_ptr<Session>& session, const v
         default:
             return false;
     }
+}
+
+void Dispatcher::resize(const std::shared_ptr<Session>& session, uint64_t id,
+                        const v1::ResizeRequest& request) {
+    const std::weak_ptr<Session> client = session;
+    domains_.resize(request.domain(), request.device(),
+                    [client, id](const std::string& problem, const v1::Device& device) {
+                        const auto alive = client.lock();
+                        if (!alive) return;
+                        if (!problem.empty())
+                            return alive->fail(id, Failure(ErrorCode::kOperationInvalid, problem));
+                        send_device(alive, id, device);
+                    });
 }
 
 void Dispatcher::detach(const std::shared_ptr<Session>& session, uint64_t id,

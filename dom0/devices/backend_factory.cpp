@@ -84,7 +84,7 @@ public:
         dom0::describe(*counters.mutable_write_latency(), statistics.write_latency);
     }
     void close(bool force) override { device_.close(force); }
-    void resize() override { device_.resize(); }
+    void resize(std::function<void(const std::string&)> done) override { device_.resize(std::move(done)); }
 
 private:
     BlockDevice device_;
@@ -108,7 +108,7 @@ public:
         counters.set_dropped_to_guest(statistics.to_guest.dropped_in_all());
     }
     void close(bool force) override { device_.close(force); }
-    void resize() override {
+    void resize(std::function<void(const std::string&)>) override {
         throw Failure(ErrorCode::kInvalidArgument, "a network interface has no size: name a disk, as xvda");
     }
 

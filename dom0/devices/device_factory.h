@@ -36,8 +36,9 @@ public:
     virtual void describe(v1::Device& device) const = 0;
     // Without `force` the guest is asked, and has as long as it takes. Events::closed follows.
     virtual void close(bool force) = 0;
-    // Tells the guest the size that its disk has now. Throws Failure for what has none.
-    virtual void resize() = 0;
+    // Tells the guest the size that its disk's image has now; `done` as of BlockDevice::resize. Throws
+    // Failure for what has none.
+    virtual void resize(std::function<void(const std::string& problem)> done) = 0;
 };
 
 class DeviceFactory {

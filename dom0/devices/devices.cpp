@@ -261,17 +261,21 @@ const Devices::Attached& Devices::find(DomId domain, const std::string& device) 
 
 void Devices::detach(DomId domain, const std::string& device, bool force,
                      std::function<void(const std::string& problem)> done) {
-    find(domain, device).waiting.push_back(std::move(done));
+    Attached& attached = find(domain, device);
+    attached.waiting.push_back(std::move(done));
+    // Why it failed was told before; now it is gone, as was asked.
+    if (!attached.device) attached.problem.clear();
     end({domain, device}, force);
 }
 
-void Devices::resize(DomId domain, const std::string& device) {
+void Devices::resize(DomId domain, const std::string& device,
+                     std::function<void(const std::string& problem)> done) {
     Attached& attached = find(domain, device);
     if (!attached.device) {
         throw Failure(ErrorCode::kOperationInvalid,
                       fmt::format("{} is not served: {}", device, attached.problem));
     }
-    attached.device->resize();
+    attached.device->resize(std::move(done));
 }
 
 v1::Device Devices::describe(DomId domain, const std::string& device) const {

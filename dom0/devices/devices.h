@@ -36,7 +36,9 @@ public:
     // `done` with a sentence, when something went wrong, or with none. A second call hastens the first.
     void detach(DomId domain, const std::string& device, bool force,
                 std::function<void(const std::string& problem)> done);
-    void resize(DomId domain, const std::string& device);
+    // Likewise; the device's description says the size.
+    void resize(DomId domain, const std::string& device,
+                std::function<void(const std::string& problem)> done);
 
     v1::DomainDevices describe(DomId domain) const;
     v1::Device describe(DomId domain, const std::string& device) const;

@@ -82,10 +82,20 @@ void DomainManager::detached(const std::string& uuid, const std::string& device)
     log_info("{} (domain {}) has no {} any more", managed->name(), managed->record.domid(), device);
 }
 
-v1::Device DomainManager::resize(const std::string& key, const std::string& device) {
-    const Managed& managed = find_live(key, "resize a disk of");
-    parts_.devices.resize(managed.domain(), device);
-    return parts_.devices.describe(managed.domain(), device);
+void DomainManager::resize(const std::string& key, const std::string& device,
+                           std::function<void(const std::string& problem, const v1::Device& device)> done) {
+    const DomId domain = find_live(key, "resize a disk of").domain();
+    const auto resized = [this, domain, device, done = std::move(done)](const std::string& problem) {
+        if (!problem.empty()) return done(problem, {});
+        v1::Device now;
+        try {
+            now = parts_.devices.describe(domain, device);
+        } catch (const Failure& failure) {
+            return done(failure.what(), {});  // it has been detached since
+        }
+        done({}, now);
+    };
+    parts_.devices.resize(domain, device, resized);
 }
 
 v1::DomainDevices DomainManager::devices(const std::string& key) {

@@ -110,7 +110,9 @@ public:
     v1::Device attach(const std::string& key, v1::Net net);
     // `done` when it is gone. Without `force` the guest is asked; a second call hastens the first.
     void detach(const std::string& key, const std::string& device, bool force, Detached done);
-    v1::Device resize(const std::string& key, const std::string& device);
+    // `done` with the device as it is then.
+    void resize(const std::string& key, const std::string& device,
+                std::function<void(const std::string& problem, const v1::Device& device)> done);
     v1::DomainDevices devices(const std::string& key);
     std::vector<v1::DomainDevices> devices();
 

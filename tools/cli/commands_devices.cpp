@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <thread>
 
 #include "commands.h"
 #include "config_devices.h"
@@ -15,6 +16,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kLook(100);
+// A server that does not answer is given up after this, and a bit, by the daemon.
+constexpr milliseconds kOpening(12000);
 
 struct DeviceOptions {
     std::string domain;
@@ -28,9 +31,7 @@ struct DeviceOptions {
     v1::Net net;
 };
 
-ExitCode show_device(const Context& context, const v1::Request& request) {
-    Connection connection(context.socket);
-    const v1::Device device = connection.call(request).device();
+ExitCode print_device(const Context& context, const v1::Device& device) {
     if (context.json) {
         JsonWriter json;
         write_device(json, device);
@@ -39,6 +40,34 @@ ExitCode show_device(const Context& context, const v1::Request& request) {
         print(describe_device(device) + "\n");
     }
     return ExitCode::kSuccess;
+}
+
+// The device as it is now.
+v1::Device look_at(Connection& connection, const std::string& domain, const v1::Device& device) {
+    v1::Request request;
+    request.mutable_devices()->set_domain(domain);
+    for (const auto& guest : connection.call(request).devices().domains()) {
+        for (const v1::Device& each : guest.devices()) {
+            if (device_name(each) == device_name(device)) return each;
+        }
+    }
+    throw Failure(ErrorCode::kOperationFailed, device_name(device) + " was detached meanwhile");
+}
+
+// Waits until its image or what it is attached to is open; whether the guest takes it is the guest's matter.
+ExitCode attach(const Context& context, const v1::Request& request) {
+    Connection connection(context.socket);
+    v1::Device device = connection.call(request).device();
+    const auto until = steady_clock::now() + kOpening;
+    while (device.state() == "opening" && steady_clock::now() < until) {
+        std::this_thread::sleep_for(kLook);
+        device = look_at(connection, request.attach().domain(), device);
+    }
+    if (device.state() != "failed") return print_device(context, device);
+    throw Failure(ErrorCode::kOperationFailed,
+                  device_name(device) + " could not be attached: " + device.problem() +
+                      "\nIt stays in the list until `torii detach " + request.attach().domain() + " " +
+                      device_name(device) + "`.");
 }
 
 ExitCode attach_disk(const Context& context, const DeviceOptions& options) {
@@ -50,14 +79,14 @@ ExitCode attach_disk(const Context& context, const DeviceOptions& options) {
     if (options.requests != 0)
         disk.mutable_requests()->set_per_second(static_cast<uint64_t>(options.requests));
     if (!options.bytes.empty()) disk.mutable_bytes()->set_per_second(parse_bytes(options.bytes));
-    return show_device(context, request);
+    return attach(context, request);
 }
 
 ExitCode attach_net(const Context& context, const DeviceOptions& options) {
     v1::Request request;
     request.mutable_attach()->set_domain(options.domain);
     *request.mutable_attach()->mutable_net() = options.net;
-    return show_device(context, request);
+    return attach(context, request);
 }
 
 // The guest has as long as it takes, whoever waits for it not.
@@ -138,7 +167,7 @@ void add_attach_net(CLI::App* attach, Context& context) {
         "Its number, as eth1 (default: the first that is free)");
     command->add_option_function<std::string>(
         "--mac", [&net](const std::string& mac) { net.set_mac(mac); },
-        "Its address (default: always the same, made from the guest's UUID)");
+        "Its address (default: made from the guest's UUID and the device's number)");
     command->add_option_function<uint32_t>(
         "--mtu", [&net](const uint32_t& mtu) { net.set_mtu(mtu); },
         "The longest packet, in bytes (default 1500)");
@@ -148,7 +177,8 @@ void add_attach_net(CLI::App* attach, Context& context) {
             for (const std::string& forward : forwards)
                 net.add_forwards(forward);
         },
-        "With nat: a port of this machine that leads to one of the guest: tcp:2222:22");
+        "With nat: a port of this machine that leads to one of the guest: tcp:2222:22, or "
+        "udp:[HOST-ADDRESS:]PORT:[GUEST-ADDRESS:]PORT; the default is all of the host's addresses");
     command->add_option_function<std::vector<std::string>>(
         "--address",
         [&net](const std::vector<std::string>& addresses) {
@@ -175,7 +205,9 @@ void add_device_commands(CLI::App& app, Context& context) {
 
     auto options = std::make_shared<DeviceOptions>();
     CLI::App* command = app.add_subcommand("detach", "Take a device from a running guest");
-    command->footer("Examples:\n  torii detach web1 xvdb\n  torii detach web1 eth1 --force\n");
+    command->footer(
+        "Examples:\n  torii detach web1 xvdb\n  torii detach web1 eth1 --force\nUnmount a disk in the guest "
+        "first: Linux lets go of one in use at once, and what it had not written is lost.\n");
     command->add_option("DOMAIN", options->domain, "Its name, id or UUID")->required();
     command->add_option("DEVICE", options->device, "xvdb, eth1: `torii devices` shows them")->required();
     command->add_flag("--force,-f", options->force, "Do not ask the guest: as if a cable were pulled");
@@ -185,18 +217,27 @@ void add_device_commands(CLI::App& app, Context& context) {
 
     options = std::make_shared<DeviceOptions>();
     command = app.add_subcommand("resize", "Tell a guest that a disk's image has another size");
-    command->footer("Example:\n  truncate -s 8G /images/web1.raw && torii resize web1 xvda\n");
+    command->footer(
+        "Example:\n  truncate -s 8G /images/web1.raw && torii resize web1 xvda\nA smaller one is refused: "
+        "what "
+        "lies behind would be lost to the guest.\n");
     command->add_option("DOMAIN", options->domain, "Its name, id or UUID")->required();
     command->add_option("DEVICE", options->device, "xvda to xvdz")->required();
     on_chosen(command, options, context, [](const Context& where, const DeviceOptions& what) {
         v1::Request request;
         request.mutable_resize()->set_domain(what.domain);
         request.mutable_resize()->set_device(what.device);
-        return show_device(where, request);
+        Connection connection(where.socket);
+        return print_device(where, connection.call(request).device());
     });
 
     options = std::make_shared<DeviceOptions>();
     command = app.add_subcommand("devices", "Show guests' disks and networks, and what they did");
+    command->footer(
+        "Examples:\n  torii devices web1\n  torii --json devices\nStates: opening (the image, or what a card "
+        "is "
+        "attached to), waiting (for the guest's driver),\nconnected, closing (the guest is asked to let go), "
+        "closed (by the guest), failed (the line says why).\n");
     command->add_option("DOMAIN", options->domain, "Its name, id or UUID (default: all)");
     on_chosen(command, options, context, devices);
 }

@@ -128,12 +128,15 @@ ExitCode top(const Context& context, const TopOptions& options) {
 
 void add_top_command(CLI::App& app, Context& context) {
     auto options = std::make_shared<TopOptions>();
-    CLI::App* command = app.add_subcommand("top", "What domains do with the CPUs, again and again");
+    CLI::App* command =
+        app.add_subcommand("top", "What domains do with CPUs, disks and networks, again and again");
     command->footer(
         "Examples:\n  torii top\n  torii top --delay 0.5 --vcpus\n  torii top --batch --iterations 10\n"
         "  torii --json top --iterations 3       an object in a line for each look\n"
         "CPU% is of one CPU. RUN%, WAIT% and BLOCKED% are of the time of the domain's online vCPUs: WAIT% is "
         "what\nthey wanted to run and had no CPU (steal time). OFFLINE% is of all its vCPUs.\n"
+        "READ/s, WRITE/s, RECV/s and SEND/s: its disks and networks. Where the terminal is narrower than the "
+        "table, --batch shows all of it.\n"
         "On a terminal: q leaves, v shows or hides vCPUs. Otherwise, and with --json, it works like "
         "--batch.\n");
     command->add_option("--delay,-d", options->delay_seconds, "Seconds between two looks")

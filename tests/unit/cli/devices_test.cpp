@@ -20,6 +20,7 @@ protected:
     }
     void TearDown() override {
         factory_.closing = nullptr;
+        factory_.opening = nullptr;
         Lifecycle::TearDown();
     }
     static bool has(const Answer& answer, const std::string& text) {
@@ -53,6 +54,27 @@ TEST_F(DeviceVerbs, AGuestThatKeepsItsDiskIsToldOf) {
     const Answer answer = torii({"detach", "web1", "xvda", "--wait", "0.2"});
     expect_refused(answer, 10, {"web1 has not let go of xvda", "--force"});
     EXPECT_TRUE(has(torii({"devices", "web1"}), "closing"));
+}
+
+TEST_F(DeviceVerbs, WhatFailsWhileItIsOpenedIsTold) {
+    factory_.opening = [this](const std::string& path) {
+        boost::asio::post(daemon_->context,
+                          [this, path] { factory_.tell_closed(path, "Another guest has the image."); });
+    };
+    expect_refused(torii({"attach", "disk", "web1", "/in-use"}), 1,
+                   {"xvda could not be attached: Another guest has the image.", "torii detach web1 xvda"});
+    EXPECT_TRUE(has(torii({"devices", "web1"}), "failed"));
+    const Answer answer = torii({"detach", "web1", "xvda"});
+    EXPECT_EQ(answer.status, 0) << answer.error;
+    EXPECT_EQ(answer.out, "xvda of web1 is detached\n");
+    EXPECT_FALSE(has(torii({"devices"}), "xvda"));
+}
+
+TEST_F(DeviceVerbs, ADiskThatStaysAsItIsIsToldOf) {
+    torii({"attach", "disk", "web1", "/images/a.raw"});
+    factory_.resize_problem = "Its image is smaller.";
+    expect_refused(torii({"resize", "web1", "xvda"}), 7, {"Its image is smaller."});
+    EXPECT_TRUE(has(torii({"devices", "web1"}), "xvda"));
 }
 
 TEST_F(DeviceVerbs, WhatCannotBe) {

@@ -394,9 +394,20 @@ TEST_F(Device, LimitsHoldAndLift) {
 
 TEST_F(Device, ASizeThatChangesIsTold) {
     world.connect();
-    world.device().resize();
+    std::vector<std::string> told;
+    const auto take = [&](const std::string& problem) { told.push_back(problem); };
+    world.device().resize(take);
+    EXPECT_TRUE(told.empty()) << "never from inside the call";
     world.settle();
-    EXPECT_EQ(world.troubles.size(), 1u) << "a disk in memory has no file to look at";
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_NE(told[0].find("detach it and attach it again"), std::string::npos)
+        << "a disk in memory has no file to look at: " << told[0];
+    // Who asks while it goes is told that it went.
+    world.device().close(true);
+    world.device().resize(take);
+    for (unsigned i = 0; i < 20 && told.size() < 2; ++i)
+        world.settle();
+    EXPECT_EQ(told.size(), 2u);
 }
 
 TEST_F(Device, AnImageInUseIsNotAttached) {

@@ -170,8 +170,19 @@ TEST_F(OverUring, AnImageThatGrowsIsALargerDisk) {
     const std::string sectors = std::string(kBackend) + "/sectors";
     on_loop([&] { EXPECT_EQ(store_.get(sectors), "2048"); });
     std::filesystem::resize_file(folder_.file("image"), 3 << 20);
-    on_loop([&] { device_->resize(); });
-    until([&] { return store_.get(sectors) == "6144"; });
+    std::optional<std::string> told;
+    on_loop([&] { device_->resize([&](const std::string& problem) { told = problem; }); });
+    until([&] { return told.has_value(); });
+    EXPECT_EQ(*told, "");
+    on_loop([&] { EXPECT_EQ(store_.get(sectors), "6144"); });
+    // A smaller one stays what it is.
+    std::filesystem::resize_file(folder_.file("image"), 2 << 20);
+    told.reset();
+    on_loop([&] { device_->resize([&](const std::string& problem) { told = problem; }); });
+    until([&] { return told.has_value(); });
+    EXPECT_NE(told->find("2097152 bytes now, the guest's disk 3145728"), std::string::npos) << *told;
+    on_loop([&] { EXPECT_EQ(store_.get(sectors), "6144"); });
+    std::filesystem::resize_file(folder_.file("image"), 3 << 20);
     on_loop([&] {
         const BlockPiece piece{pages_[0].gref.raw(), 0, 7};
         ASSERT_TRUE(guest_.front().write(6136, {&piece, 1}, 5));

@@ -21,7 +21,7 @@ public:
         }
         ~Device() override { factory.devices.erase(place.backend_path); }
         void describe(v1::Device& device) const override {
-            device.set_state(closing ? "closing" : "connected");
+            device.set_state(closing ? "closing" : opening ? "opening" : "connected");
             device.set_size_bytes(size);
         }
         void close(bool force) override {
@@ -31,12 +31,16 @@ public:
             if (factory.closing) return factory.closing(place.backend_path);
             factory.closed.push_back(place.backend_path);
         }
-        void resize() override { size *= 2; }
+        void resize(std::function<void(const std::string&)> done) override {
+            if (factory.resize_problem.empty()) size *= 2;
+            done(factory.resize_problem);
+        }
 
         FakeDeviceFactory& factory;
         DevicePlace place;
         Events events;
         bool closing = false;
+        bool opening = false;
         bool forced = false;
         uint64_t size = 1 << 20;
     };
@@ -44,7 +48,10 @@ public:
     std::unique_ptr<GuestDevice> make_disk(const DevicePlace& place, const v1::Disk& disk,
                                            GuestDevice::Events events) override {
         if (disk.source() == missing) throw Failure(ErrorCode::kSystem, "cannot open " + disk.source());
-        return std::make_unique<Device>(*this, place, std::move(events));
+        auto device = std::make_unique<Device>(*this, place, std::move(events));
+        device->opening = disk.source() == in_use;
+        if (device->opening && opening) opening(place.backend_path);
+        return device;
     }
     std::unique_ptr<GuestDevice> make_net(const DevicePlace& place, const v1::Net&,
                                           GuestDevice::Events events) override {
@@ -67,6 +74,9 @@ public:
     std::map<std::string, Device*> devices;  // by back end's path
     std::set<std::string> left_behind;
     std::vector<std::string> closed;  // by force, not told yet
+    std::string in_use = "/in-use";   // opening it takes time; `opening` is told the backend path
+    std::function<void(const std::string& backend_path)> opening;
+    std::string resize_problem;  // why no disk takes another size
     std::string missing = "/missing";
     std::function<void(const std::string&)> closing;  // in place of `closed`
     bool guest_is_deaf = true;                        // lets go of nothing that is not taken by force

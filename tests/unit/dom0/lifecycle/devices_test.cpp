@@ -47,6 +47,14 @@ protected:
         manager().detach(name, device, force, [told](const std::string& problem) { *told = problem; });
         return told;
     }
+    // The size that is told, or a sentence.
+    std::string resize(const std::string& name, const std::string& device) {
+        std::string told;
+        manager().resize(name, device, [&](const std::string& problem, const v1::Device& now) {
+            told = problem.empty() ? std::to_string(now.size_bytes()) : problem;
+        });
+        return told;
+    }
     void expect_refused(const std::function<void()>& action, const std::string& part) {
         try {
             action();
@@ -143,8 +151,10 @@ TEST_F(DevicesTest, DevicesAreAttachedAndDetached) {
     EXPECT_THROW(manager().attach("g1", disk("xvda")), Failure);
     EXPECT_THROW(manager().attach("g1", disk("xvdc", "/missing")), Failure);
     EXPECT_EQ(devices_of("g1"), (std::vector<std::string>{"eth0", "xvda"}));
-    EXPECT_EQ(manager().resize("g1", "xvda").size_bytes(), 2u << 20);
-    expect_refused([&] { manager().resize("g1", "xvdq"); }, "it has eth0, xvda");
+    EXPECT_EQ(resize("g1", "xvda"), std::to_string(2u << 20));
+    factory_.resize_problem = "its image is smaller";
+    EXPECT_EQ(resize("g1", "xvda"), "its image is smaller");
+    expect_refused([&] { resize("g1", "xvdq"); }, "it has eth0, xvda");
     const auto told = detach("g1", "xvda");
     EXPECT_FALSE(factory_.devices.at(backend(domain, "xvda"))->forced);
     EXPECT_FALSE(*told);
@@ -167,9 +177,9 @@ TEST_F(DevicesTest, WhatFailsByItselfStaysWithItsReason) {
     const v1::DomainDevices all = manager().devices("g1");
     EXPECT_EQ(all.devices(1).state(), "failed");
     EXPECT_EQ(all.devices(1).problem(), "another guest has the image");
-    EXPECT_THROW(manager().resize("g1", "xvda"), Failure);
+    EXPECT_THROW(resize("g1", "xvda"), Failure);
     const auto told = detach("g1", "xvda");
-    EXPECT_EQ(*told, "another guest has the image");
+    EXPECT_EQ(*told, "") << "that is what was asked for";
     EXPECT_EQ(devices_of("g1"), (std::vector<std::string>{"eth0", "xvdb"}));
 }
 
