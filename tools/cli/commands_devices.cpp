@@ -46,7 +46,8 @@ ExitCode print_device(const Context& context, const v1::Device& device) {
 v1::Device look_at(Connection& connection, const std::string& domain, const v1::Device& device) {
     v1::Request request;
     request.mutable_devices()->set_domain(domain);
-    for (const auto& guest : connection.call(request).devices().domains()) {
+    const v1::DeviceReport report = connection.call(request).devices();
+    for (const auto& guest : report.domains()) {
         for (const v1::Device& each : guest.devices()) {
             if (device_name(each) == device_name(device)) return each;
         }
