@@ -19,7 +19,11 @@ constexpr uint32_t kAnyBlock = 512;
 
 std::string last_error() {
     const char* const error = nbd_get_error();
-    return error != nullptr ? error : "unknown error";
+    std::string text = error != nullptr ? error : "unknown error";
+    // Which of its functions failed is libnbd's matter.
+    const size_t function_end = text.find(": ");
+    if (text.starts_with("nbd_") && function_end != std::string::npos) text.erase(0, function_end + 2);
+    return text;
 }
 
 }  // namespace

@@ -10,10 +10,9 @@ namespace torii::cli {
 namespace {
 
 [[noreturn]] void refuse(std::string_view text) {
-    throw Failure(ErrorCode::kInvalidArgument,
-                  "\"" + std::string(text) +
-                      "\" is not an amount of memory: write a whole number with K, M, G "
-                      "or T, for example 256M or 2G");
+    throw Failure(ErrorCode::kInvalidArgument, "\"" + std::string(text) +
+                                                   "\" is not a size: write a whole number with K, M, G "
+                                                   "or T, for example 256M or 2G");
 }
 
 // The exponent of 1024 that a suffix stands for.

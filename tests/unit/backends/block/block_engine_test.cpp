@@ -248,7 +248,10 @@ TEST_F(Nbd, ALostServerFailsRequestsAndNothingElse) {
 
 TEST_F(Nbd, NoServerAndOneThatOffersLess) {
     NbdEngine none(loop, {.uri = uri()});
-    EXPECT_FALSE(open(none, 120ms).geometry);
+    const auto missing = open(none, 120ms);
+    EXPECT_FALSE(missing.geometry);
+    EXPECT_NE(missing.problem.find("No such file"), std::string::npos) << missing.problem;
+    EXPECT_EQ(missing.problem.find("nbd_"), std::string::npos) << missing.problem;
     close(none);
     NbdEngine nonsense(loop, {.uri = "nonsense"});
     EXPECT_FALSE(open(nonsense, 1ms).geometry);
