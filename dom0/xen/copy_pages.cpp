@@ -103,8 +103,9 @@ bool CopyPages::grow() noexcept {
 }
 
 bool CopyPages::holds(const GrantCopySegment& segment) const {
-    // Of an address below the range the difference is larger than any size.
-    const auto at = static_cast<size_t>(segment.local - range_.data());
+    // Numbers, since the memory may be anybody's: of an address below the range the difference is larger than
+    // any size.
+    const size_t at = reinterpret_cast<uintptr_t>(segment.local) - reinterpret_cast<uintptr_t>(range_.data());
     return at <= used_ && used_ - at >= segment.length;
 }
 

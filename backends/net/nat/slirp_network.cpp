@@ -165,7 +165,8 @@ void SlirpNetwork::dispatch(const std::vector<pollfd>& files, int result) {
 }
 
 // libslirp has one connection wait to be accepted; of several that come at once, the others' beginnings would
-// be dropped by the kernel and sent again seconds later.
+// be dropped by the kernel and sent again seconds later. It tells its files only when asked what to wait for:
+// so not between a prepare_poll() and the dispatch() of its list.
 void SlirpNetwork::let_connections_wait() {
     std::vector<pollfd> files;
     int timeout = 0;

@@ -33,7 +33,7 @@ enum class GrantAccess : uint8_t { kRead, kWrite };
     // Cache attributes other than RAM's own would make aliases with different attributes: refused.
     constexpr uint32_t kMustMatch =
         abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;
-    // All in one comparison: whoever may only read must not be asked to write.
+    // One comparison for all: type, attributes, domid, and for writing that the grant is not read-only.
     const uint32_t must_match =
         kMustMatch | (access == GrantAccess::kWrite ? abi::kGtfReadonly : 0) | uint32_t{0xffff} << 16;
     return (word & must_match) == (abi::kGtfPermitAccess | uint32_t{user.raw()} << 16);
