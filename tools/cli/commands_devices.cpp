@@ -219,9 +219,8 @@ void add_device_commands(CLI::App& app, Context& context) {
     options = std::make_shared<DeviceOptions>();
     command = app.add_subcommand("resize", "Tell a guest that a disk's image has another size");
     command->footer(
-        "Example:\n  truncate -s 8G /images/web1.raw && torii resize web1 xvda\nA smaller one is refused: "
-        "what "
-        "lies behind would be lost to the guest.\n");
+        "Example:\n  truncate -s 8G /images/web1.raw && torii resize web1 xvda\nA smaller one is "
+        "refused: what lies behind would be lost to the guest.\n");
     command->add_option("DOMAIN", options->domain, "Its name, id or UUID")->required();
     command->add_option("DEVICE", options->device, "xvda to xvdz")->required();
     on_chosen(command, options, context, [](const Context& where, const DeviceOptions& what) {
@@ -236,9 +235,8 @@ void add_device_commands(CLI::App& app, Context& context) {
     command = app.add_subcommand("devices", "Show guests' disks and networks, and what they did");
     command->footer(
         "Examples:\n  torii devices web1\n  torii --json devices\nStates: opening (the image, or what a card "
-        "is "
-        "attached to), waiting (for the guest's driver),\nconnected, closing (the guest is asked to let go), "
-        "closed (by the guest), failed (the line says why).\n");
+        "is attached to), waiting (for the guest's driver),\nconnected, closing (the guest is asked to let "
+        "go), closed (by the guest), failed (the line says why).\n");
     command->add_option("DOMAIN", options->domain, "Its name, id or UUID (default: all)");
     on_chosen(command, options, context, devices);
 }
