@@ -19,6 +19,8 @@ Builds the tree and runs its tests.
   ./tools/test --long NAME        run or resume one; the result is kept in docs/long-tests.md
 """
 
+FAILURE_LINES = 25
+
 
 @dataclass
 class Totals:
@@ -27,7 +29,7 @@ class Totals:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    failures: list = field(default_factory=list)
+    failures: dict = field(default_factory=dict)  # name: what the test printed
 
 
 def ctest(totals, folder, what, selection, *, parallel, extra=()):
@@ -44,7 +46,7 @@ def ctest(totals, folder, what, selection, *, parallel, extra=()):
             totals.passed += 1
         elif case.get("status") == "fail":
             totals.failed += 1
-            totals.failures.append(case.get("name"))
+            totals.failures[case.get("name")] = case.findtext("system-out") or "(nothing)"
         else:
             totals.skipped += 1
 
@@ -77,7 +79,10 @@ def run_tests(options):
 
 
 def tell(totals):
-    """Print the outcome; the last line is plain, for programs that read it."""
+    """Print the outcome, with how each failed test ended: its whole output is far above. The last line is plain, for programs."""
+    for name, text in totals.failures.items():
+        say(f"The last lines of {name}")
+        print("\n".join(text.splitlines()[-FAILURE_LINES:]))
     say("Done")
     for name in totals.failures:
         print(f"failed: {name}")
