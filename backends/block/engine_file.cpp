@@ -28,16 +28,18 @@ Failure failure(const std::string& what, const FileImage& image, const std::stri
     return Failure(ErrorCode::kSystem, "cannot " + what + " the image " + image.path + ": " + found);
 }
 
-FileDescriptor open_image(const FileImage& image, int flags) {
+FileDescriptor open_image(const FileImage& image) {
     // Not waiting, so that a pipe or a device that isn't ready cannot hold the daemon up.
     const int mode = image.read_only ? O_RDONLY : O_RDWR;
-    FileDescriptor file(::open(image.path.c_str(), mode | flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (file.valid()) ::fcntl(file.get(), F_SETFL, flags);
+    FileDescriptor file(::open(image.path.c_str(), mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (file.valid()) ::fcntl(file.get(), F_SETFL, 0);
     return file;
 }
 
-// What a file opened past the page cache demands, found by reading; nothing when it can't be used so.
-std::optional<BlockGeometry> probe_direct(int file, uint32_t sector_size) {
+// Has the file used past the page cache. What that demands, found by reading; nothing, and the cache again,
+// when it can't be used so.
+std::optional<BlockGeometry> go_direct(int file, uint32_t sector_size) {
+    if (::fcntl(file, F_SETFL, O_DIRECT) != 0) return std::nullopt;
     struct Free {
         void operator()(void* memory) const { std::free(memory); }
     };
@@ -48,6 +50,7 @@ std::optional<BlockGeometry> probe_direct(int file, uint32_t sector_size) {
         geometry.block_size = block_size;
         return geometry;
     }
+    ::fcntl(file, F_SETFL, 0);
     return std::nullopt;
 }
 
@@ -79,36 +82,29 @@ void describe_device(int file, const struct stat& status, BlockGeometry& geometr
 
 }  // namespace
 
-FileEngine::FileEngine(IoLoop& loop, const FileImage& image) : loop_(loop), path_(image.path) {
-    FileDescriptor file = open_image(image, 0);
-    if (!file.valid()) throw failure("open", image, std::strerror(errno));
+FileEngine::FileEngine(IoLoop& loop, const FileImage& image)
+    : loop_(loop), path_(image.path), own_(open_image(image)), file_(own_.get()) {
+    if (!own_.valid()) throw failure("open", image, std::strerror(errno));
     struct stat status = {};
-    if (::fstat(file.get(), &status) != 0) throw failure("look at", image, std::strerror(errno));
+    if (::fstat(file_, &status) != 0) throw failure("look at", image, std::strerror(errno));
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
         throw Failure(ErrorCode::kInvalidArgument,
                       "the image " + image.path + " is neither a file nor a block device");
     }
-    if (image.direct) {
-        FileDescriptor direct = open_image(image, O_DIRECT);
-        const auto demands = direct.valid() ? probe_direct(direct.get(), image.sector_size) : std::nullopt;
-        if (demands) {
-            geometry_ = *demands;
-            file = std::move(direct);
-        }
-    }
-    geometry_.bytes = size_of(file.get(), status);
+    const auto demands = image.direct ? go_direct(file_, image.sector_size) : std::nullopt;
+    if (demands) geometry_ = *demands;
+    geometry_.bytes = size_of(file_, status);
     geometry_.physical_block_size = 4096;
     geometry_.read_only = image.read_only;
     geometry_.can_discard = true;
     geometry_.discard_granularity = static_cast<uint32_t>(status.st_blksize);
-    if (S_ISBLK(status.st_mode)) describe_device(file.get(), status, geometry_);
+    if (S_ISBLK(status.st_mode)) describe_device(file_, status, geometry_);
+    exclusive_ = S_ISBLK(status.st_mode) && !image.read_only;
     // Of a file that is not on one disk, nothing is said.
     const dev_t disk = S_ISBLK(status.st_mode) ? status.st_rdev : status.st_dev;
     const uint64_t longest = queue_number(disk, "max_sectors_kb") << 10;
     const uint64_t pages = queue_number(disk, "max_segments");
     geometry_.piece = std::min(longest, pages * kGuestPageSize);
-    own_ = std::move(file);
-    file_ = own_.get();
     try_lock_ = [this] { return ::flock(file_, (geometry_.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0; };
 }
 
@@ -123,17 +119,35 @@ void FileEngine::open(std::optional<std::chrono::nanoseconds> patience, std::fun
 }
 
 void FileEngine::try_open() {
-    if (try_lock_()) {
+    std::string obstacle = find_obstacle();
+    if (obstacle.empty()) {
         const auto opened = std::move(opened_);
         return opened({geometry_, {}});
     }
     if (give_up_at_ && loop_.now() >= *give_up_at_) {
         const auto opened = std::move(opened_);
-        return opened({std::nullopt, "the image " + path_ +
-                                         " is in use by another device or program, of which at least one "
-                                         "writes. Detach it there, or attach it read-only everywhere"});
+        return opened({std::nullopt, std::move(obstacle)});
     }
     loop_.after(kLockRetry, retry_);
+}
+
+std::string FileEngine::find_obstacle() {
+    if (!try_lock_()) {
+        return "the image " + path_ +
+               " is in use by another device or program, of which at least one writes. Detach it there, or "
+               "attach it read-only everywhere";
+    }
+    if (!exclusive_ || claim()) return {};
+    return "this machine itself uses the device " + path_ + " (" + std::strerror(errno) +
+           "): it is mounted, swapped to, or a part of a volume or RAID. Free it first, or attach it "
+           "read-only";
+}
+
+// By the number of the open file, so that it is that device whatever its path leads to now.
+bool FileEngine::claim() {
+    const std::string file = "/proc/self/fd/" + std::to_string(file_);
+    claim_ = FileDescriptor(::open(file.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+    return claim_.valid();
 }
 
 void FileEngine::submit(BlockIo& io) {

@@ -3,7 +3,8 @@
 //
 // The file is locked with flock(2), shared for reading alone, exclusively for writing. The lock belongs to
 // the open file, which requests under way hold in the kernel: of a killed process it ends with the last of
-// them.
+// them. A block device that is written is claimed besides (O_EXCL), as the kernel claims one for a mount:
+// what dom0 itself uses is refused, and what a guest writes can't be mounted in dom0 meanwhile.
 
 #include <memory>
 #include <string>
@@ -45,11 +46,15 @@ private:
     void progressed(BlockIo& io, int32_t result) override;
     void go_on(BlockIo& io);
     void try_open();
+    std::string find_obstacle();
+    bool claim();
 
     IoLoop& loop_;
     std::string path_;
     FileDescriptor own_;
     int file_ = -1;
+    bool exclusive_ = false;
+    FileDescriptor claim_;
     BlockGeometry geometry_;
     std::function<bool()> try_lock_;
     Retry retry_{*this};

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/loop.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <torii/failure.h>
@@ -150,6 +152,59 @@ TEST_F(Engines, AWriterExcludesAndReadersShare) {
     EXPECT_TRUE(open(two).geometry->read_only);
     FileEngine writer(loop, {.path = path});
     EXPECT_FALSE(open(writer).geometry);
+}
+
+// A file as a block device, which the kernel makes for root.
+class LoopDevice {
+public:
+    explicit LoopDevice(const std::string& file) {
+        const FileDescriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+        const int number = control.valid() ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
+        if (number < 0) return;
+        path_ = "/dev/loop" + std::to_string(number);
+        device_ = FileDescriptor(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+        const FileDescriptor backing(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+        if (::ioctl(device_.get(), LOOP_SET_FD, backing.get()) != 0) device_.reset();
+    }
+    ~LoopDevice() {
+        if (device_.valid()) ::ioctl(device_.get(), LOOP_CLR_FD);
+    }
+    bool valid() const { return device_.valid(); }
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+    FileDescriptor device_;
+};
+
+TEST_F(Engines, ABlockDeviceThatTheMachineItselfUsesIsNotWritten) {
+    const LoopDevice device(make_file(1 << 20));
+    if (!device.valid()) GTEST_SKIP() << "no loop device can be made here";
+    // As a mount does.
+    const auto claim = [&] { return FileDescriptor(::open(device.path().c_str(), O_RDONLY | O_EXCL)); };
+    FileDescriptor claimed = claim();
+    ASSERT_TRUE(claimed.valid());
+    FileEngine writer(loop, {.path = device.path()});
+    const auto refused = open(writer);
+    EXPECT_FALSE(refused.geometry);
+    EXPECT_NE(refused.problem.find("this machine itself uses"), std::string::npos) << refused.problem;
+    auto late = std::async(std::launch::async, [&] { return open(writer, std::nullopt); });
+    EXPECT_EQ(late.wait_for(50ms), std::future_status::timeout);
+    claimed.reset();
+    EXPECT_TRUE(wait(std::move(late)).geometry);
+    EXPECT_FALSE(claim().valid()) << "a guest's disk could be mounted";
+    exercise(writer, true);
+}
+
+TEST_F(Engines, ABlockDeviceThatIsMountedMayBeRead) {
+    const LoopDevice device(make_file(1 << 20));
+    if (!device.valid()) GTEST_SKIP() << "no loop device can be made here";
+    const FileDescriptor claimed(::open(device.path().c_str(), O_RDONLY | O_EXCL));
+    ASSERT_TRUE(claimed.valid());
+    FileEngine one(loop, {.path = device.path(), .read_only = true});
+    FileEngine two(loop, {.path = device.path(), .read_only = true});
+    EXPECT_TRUE(open(one).geometry);
+    EXPECT_TRUE(open(two).geometry);
 }
 
 // What takeover rests on: the lock of a process that is gone lives as long as its requests.
