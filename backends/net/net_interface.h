@@ -94,6 +94,7 @@ private:
     bool change_multicast(const MacAddress& group, bool add) override;
     void queue_broken(const char* problem) override;
     NetCounters& counters() override { return *counters_; }
+    bool stepping() const override { return static_cast<bool>(fail_point_); }
     void step(std::string_view name) override { reach(fail_point_, name); }
 
     bool prepare(Frame& frame);

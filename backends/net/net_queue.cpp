@@ -16,7 +16,9 @@ constexpr size_t kReceiveBatch = 128;
 constexpr size_t kBacklogFrames = 512;
 constexpr size_t kBacklogMemory = 4 << 20;
 
-constexpr uint32_t kNoSegment = ~uint32_t{0};
+// What one call plans at most: the last frame may begin before the batch is full.
+constexpr size_t kMostReceiveCopies = kReceiveBatch + kMaxFrame / kGuestPageSize + 1;
+constexpr size_t kMostReceiveAnswers = kMostReceiveCopies + 2 * kReceiveBatch;
 
 // Where the first fragment that is a whole page lies in the frame: the pages of a sender's data follow each
 // other.
@@ -48,7 +50,10 @@ NetQueue::NetQueue(QueueOwner& owner, GuestMemory& memory, std::unique_ptr<Grant
       rx_memory_(std::move(rx)),
       tx_(TxRing::attach(tx_memory_->bytes().data(), tx_memory_->bytes().size())),
       rx_(RxRing::attach(rx_memory_->bytes().data(), rx_memory_->bytes().size())),
-      features_(features) {
+      features_(features),
+      stepping_(owner.stepping()),
+      receive_copies_(kMostReceiveCopies, GrantCopySegment{.gref = {}, .to_guest = true}),
+      answers_(kMostReceiveAnswers) {
     jobs_.reserve(kTurnPackets);
     segments_.reserve(kTurnPackets + kMostTxSlots);
 }
@@ -134,19 +139,19 @@ void NetQueue::add_segments(Job& job) {
 }
 
 void NetQueue::answer_transmit() {
-    owner_.step("net.tx.taken");
+    step("net.tx.taken");
     if (!segments_.empty()) {
         memory_.copy(segments_);
         owner_.counters().copy_calls.add(1);
     }
-    owner_.step("net.tx.copied");
+    step("net.tx.copied");
     uint32_t entries = 0;
     outcomes_.clear();
     for (size_t index = 0; index < job_count_; ++index) {
         outcomes_.push_back(finish_job(*jobs_[index]));
         entries += jobs_[index]->packet.entry_count;
     }
-    owner_.step("net.tx.sent");
+    step("net.tx.sent");
     tx_.announce(entries);
     for (size_t index = 0; index < job_count_; ++index) {
         const TxPacket& packet = jobs_[index]->packet;
@@ -154,11 +159,11 @@ void NetQueue::answer_transmit() {
             const abi::NetResponse status =
                 packet.entries[entry].extra ? abi::NetResponse::kNull : outcomes_[index];
             tx_.put({.id = packet.entries[entry].id, .status = static_cast<int16_t>(status)});
-            owner_.step("net.tx.answering");
+            step("net.tx.answering");
         }
     }
     const bool signal = tx_.publish();
-    owner_.step("net.tx.published");
+    step("net.tx.published");
     if (!signal) return;
     tx_port_.notify();
     owner_.counters().events_sent.add(1);
@@ -211,7 +216,7 @@ void NetQueue::lose_uncertain_transmit() {
             const bool extra = packet.entries[index].extra;
             const auto status = extra ? abi::NetResponse::kNull : abi::NetResponse::kOkay;
             tx_.put({.id = packet.entries[index].id, .status = static_cast<int16_t>(status)});
-            owner_.step("net.tx.losing");
+            step("net.tx.losing");
         }
     }
     owner_.counters().from_guest.dropped(Drop::kRestart, lost.size());
@@ -242,16 +247,15 @@ uint32_t NetQueue::slots_for(const Frame& frame) const {
 
 void NetQueue::serve_receive() {
     while (!backlog_.empty()) {
-        segments_.clear();
-        answers_.clear();
-        size_t planned = 0;
-        while (planned < backlog_.size() && segments_.size() < kReceiveBatch &&
-               rx_.available() >= slots_for(*backlog_[planned])) {
-            plan_receive(*backlog_[planned++]);
+        planned_ = {};
+        size_t frames = 0;
+        while (frames < backlog_.size() && planned_.copies < kReceiveBatch &&
+               rx_.available() >= slots_for(*backlog_[frames])) {
+            plan_receive(*backlog_[frames++]);
         }
         if (rx_.broken()) return owner_.queue_broken("its receive ring has more requests than slots");
-        if (planned != 0) answer_receive();
-        for (; planned != 0; --planned) {
+        if (frames != 0) answer_receive();
+        for (; frames != 0; --frames) {
             backlog_memory_ -= backlog_.front()->memory();
             backlog_.pop_front();
         }
@@ -266,41 +270,49 @@ void NetQueue::plan_receive(const Frame& frame) {
     uint16_t flags = 0;
     if (info.checksum == Checksum::kPartial) flags |= abi::kRxChecksumBlank | abi::kRxDataValidated;
     if (info.checksum == Checksum::kVerified) flags |= abi::kRxDataValidated;
-    const bool extras = info.gso != Gso::kNone || info.hash.present;
-    if (extras) flags |= abi::kRxExtraInfo;
-    const size_t size = frame.size();
-    auto* const data = reinterpret_cast<std::byte*>(const_cast<uint8_t*>(frame.data()));  // is only read
-    uint32_t segment = static_cast<uint32_t>(segments_.size());
-    for (size_t at = 0; at < size; at += kGuestPageSize) {
-        const auto length = static_cast<uint16_t>(std::min(kGuestPageSize, size - at));
-        const auto request = rx_.take();
-        const bool last = at + length == size;
-        answers_.push_back({{.id = request->id,
-                             .offset = 0,
-                             .flags = static_cast<uint16_t>(flags | (last ? 0 : abi::kRxMoreData)),
-                             .status = static_cast<int16_t>(length)},
-                            segment++});
-        segments_.push_back({.gref = GrantRef(request->gref),
-                             .offset = 0,
-                             .length = length,
-                             .local = data + at,
-                             .to_guest = true});
-        if (at == 0 && info.gso != Gso::kNone) {
-            abi::NetExtraInfo extra{.type = abi::NetExtraType::kGso, .flags = 0, .u = {}};
-            const auto type = info.gso == Gso::kTcpV6 ? abi::NetGsoType::kTcpV6 : abi::NetGsoType::kTcpV4;
-            extra.u.gso = {.size = info.gso_size, .type = type, .pad = 0, .features = 0};
-            plan_extra(extra, info.hash.present);
-        }
-        if (at == 0 && info.hash.present) {
-            abi::NetExtraInfo extra{.type = abi::NetExtraType::kHash, .flags = 0, .u = {}};
-            extra.u.hash.type = info.hash.type;
-            extra.u.hash.algorithm = static_cast<uint8_t>(abi::NetHashAlgorithm::kToeplitz);
-            for (unsigned byte = 0; byte < 4; ++byte)
-                extra.u.hash.value[byte] = static_cast<uint8_t>(info.hash.value >> (byte * 8));
-            plan_extra(extra, false);
-        }
-        flags = 0;
+    if (info.gso != Gso::kNone || info.hash.present) flags |= abi::kRxExtraInfo;
+    plan_pages(frame.bytes().first(std::min(frame.size(), kGuestPageSize)), flags,
+               frame.size() > kGuestPageSize);
+    if (info.gso != Gso::kNone) {
+        abi::NetExtraInfo extra{.type = abi::NetExtraType::kGso, .flags = 0, .u = {}};
+        const auto type = info.gso == Gso::kTcpV6 ? abi::NetGsoType::kTcpV6 : abi::NetGsoType::kTcpV4;
+        extra.u.gso = {.size = info.gso_size, .type = type, .pad = 0, .features = 0};
+        plan_extra(extra, info.hash.present);
     }
+    if (info.hash.present) {
+        abi::NetExtraInfo extra{.type = abi::NetExtraType::kHash, .flags = 0, .u = {}};
+        extra.u.hash.type = info.hash.type;
+        extra.u.hash.algorithm = static_cast<uint8_t>(abi::NetHashAlgorithm::kToeplitz);
+        for (unsigned byte = 0; byte < 4; ++byte)
+            extra.u.hash.value[byte] = static_cast<uint8_t>(info.hash.value >> (byte * 8));
+        plan_extra(extra, false);
+    }
+    if (frame.size() > kGuestPageSize) plan_pages(frame.bytes().subspan(kGuestPageSize), 0, false);
+}
+
+// `more`: of the frame, behind these bytes. Short, and nothing is written that is always the same: this is
+// done for each page of a stream.
+void NetQueue::plan_pages(std::span<const uint8_t> bytes, uint16_t flags, bool more) {
+    GrantCopySegment* copy = &receive_copies_[planned_.copies];
+    Answer* answer = &answers_[planned_.answers];
+    auto* data = reinterpret_cast<std::byte*>(const_cast<uint8_t*>(bytes.data()));  // is only read
+    for (size_t left = bytes.size(); left != 0; ++copy, ++answer) {
+        const auto length = static_cast<uint16_t>(std::min(kGuestPageSize, left));
+        left -= length;
+        const auto request = rx_.take();
+        copy->gref = GrantRef(request->gref);
+        copy->length = length;
+        copy->local = data;
+        data += length;
+        const uint16_t marks = left != 0 || more ? abi::kRxMoreData : uint16_t{0};
+        *answer = {{.id = request->id,
+                    .offset = 0,
+                    .flags = static_cast<uint16_t>(flags | marks),
+                    .status = static_cast<int16_t>(length)},
+                   false};
+    }
+    planned_.copies = static_cast<size_t>(copy - receive_copies_.data());
+    planned_.answers = static_cast<size_t>(answer - answers_.data());
 }
 
 void NetQueue::plan_extra(const abi::NetExtraInfo& extra, bool more) {
@@ -308,31 +320,34 @@ void NetQueue::plan_extra(const abi::NetExtraInfo& extra, bool more) {
     abi::NetExtraInfo marked = extra;
     marked.flags = more ? abi::kNetExtraMore : uint8_t{0};
     static_assert(sizeof(abi::NetExtraInfo) == sizeof(abi::RxResponse));
-    answers_.push_back({std::bit_cast<abi::RxResponse>(marked), kNoSegment});
+    answers_[planned_.answers++] = {std::bit_cast<abi::RxResponse>(marked), true};
 }
 
 void NetQueue::answer_receive() {
-    owner_.step("net.rx.taken");
-    memory_.copy(segments_);
+    step("net.rx.taken");
+    memory_.copy({receive_copies_.data(), planned_.copies});
     owner_.counters().copy_calls.add(1);
-    owner_.step("net.rx.copied");
-    rx_.announce(static_cast<uint32_t>(answers_.size()));
+    step("net.rx.copied");
+    rx_.announce(static_cast<uint32_t>(planned_.answers));
     bool failed = false;
-    for (Answer& answer : answers_) {
-        if (answer.segment != kNoSegment) {
-            const GrantCopySegment& segment = segments_[answer.segment];
-            const bool bad = segment.status != abi::GrantStatus::kOkay;
-            if (bad) answer.response.status = static_cast<int16_t>(abi::NetResponse::kError);
-            failed = failed || bad;
-            const bool last = (answer.response.flags & abi::kRxMoreData) == 0;
-            if (last && failed) owner_.counters().to_guest.dropped(Drop::kGrant);
-            if (last) failed = false;
+    const GrantCopySegment* copy = receive_copies_.data();
+    for (Answer& answer : std::span(answers_).first(planned_.answers)) {
+        if (!answer.extra) {
+            if (copy->status != abi::GrantStatus::kOkay) [[unlikely]] {
+                answer.response.status = static_cast<int16_t>(abi::NetResponse::kError);
+                failed = true;
+            }
+            ++copy;
+            if ((answer.response.flags & abi::kRxMoreData) == 0) {
+                if (failed) owner_.counters().to_guest.dropped(Drop::kGrant);
+                failed = false;
+            }
         }
         rx_.put(answer.response);
-        owner_.step("net.rx.answering");
+        step("net.rx.answering");
     }
     const bool signal = rx_.publish();
-    owner_.step("net.rx.published");
+    step("net.rx.published");
     if (!signal) return;
     (rx_port_.bound() ? rx_port_ : tx_port_).notify();
     owner_.counters().events_sent.add(1);
@@ -358,7 +373,7 @@ void NetQueue::lose_uncertain_receive() {
     for (const uint16_t id : ids) {
         rx_.put(
             {.id = id, .offset = 0, .flags = 0, .status = static_cast<int16_t>(abi::NetResponse::kError)});
-        owner_.step("net.rx.losing");
+        step("net.rx.losing");
     }
     owner_.counters().to_guest.dropped(Drop::kRestart);
     rx_.publish();

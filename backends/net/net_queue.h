@@ -48,7 +48,9 @@ public:
     // The guest broke the ring; nothing more comes from the queue. The queue must not be destroyed in here.
     virtual void queue_broken(const char* problem) = 0;
     virtual NetCounters& counters() = 0;
-    // For tests: a step at which the process may be killed.
+    // For tests: steps at which the process may be killed; step() is called only of an owner that is
+    // stepping, which it is always or never.
+    virtual bool stepping() const { return false; }
     virtual void step(std::string_view) {}
 
 protected:
@@ -89,7 +91,7 @@ private:
     };
     struct Answer {
         abi::RxResponse response;
-        uint32_t segment;  // whose failure it tells; kNoSegment for extras
+        bool extra;  // all others tell of the next of the copies
     };
     class RingEntries;
 
@@ -103,9 +105,13 @@ private:
 
     uint32_t slots_for(const Frame& frame) const;
     void plan_receive(const Frame& frame);
+    void plan_pages(std::span<const uint8_t> bytes, uint16_t flags, bool more);
     void plan_extra(const abi::NetExtraInfo& extra, bool more);
     void answer_receive();
     void drop_backlog();
+    void step(std::string_view name) {
+        if (stepping_) owner_.step(name);
+    }
 
     QueueOwner& owner_;
     GuestMemory& memory_;
@@ -114,6 +120,7 @@ private:
     TxRing tx_;
     RxRing rx_;
     QueueFeatures features_;
+    const bool stepping_;
     BoundPort tx_port_;
     BoundPort rx_port_;  // unbound where the guest has one port for both
 
@@ -122,7 +129,13 @@ private:
     size_t job_count_ = 0;
     std::vector<abi::NetResponse> outcomes_;
     std::vector<GrantCopySegment> segments_;
+    std::vector<GrantCopySegment> receive_copies_;
     std::vector<Answer> answers_;
+    // How many of the last two are of the frames to be copied next.
+    struct {
+        size_t copies = 0;
+        size_t answers = 0;
+    } planned_;
 
     std::deque<FramePtr> backlog_;
     size_t backlog_memory_ = 0;

@@ -43,6 +43,30 @@ void raise_driver_limit() {
     if (limit < wanted) std::ofstream(kDriverLimit) << wanted << std::flush;
 }
 
+// Beyond its page it would be another page's.
+bool in_page(const GrantCopySegment& segment) {
+    return uint32_t{segment.offset} + segment.length <= kGuestPageSize;
+}
+
+// A copy of `length` bytes, `done` further on than the segment begins; our end is in the page of `gref`,
+// where `at` is in its page. Inlined: this is done for each page of a guest's stream.
+[[gnu::always_inline]] inline void fill(abi::GrantCopy& copy, backend::DomId guest,
+                                        const GrantCopySegment& segment, uint32_t done, uint32_t length,
+                                        abi::RawGrantRef gref, size_t at) {
+    abi::GrantCopyPointer& theirs = segment.to_guest ? copy.dest : copy.source;
+    abi::GrantCopyPointer& ours = segment.to_guest ? copy.source : copy.dest;
+    theirs.u.ref = segment.gref.raw();
+    theirs.domid = guest.raw();
+    theirs.offset = static_cast<uint16_t>(segment.offset + done);
+    ours.u.ref = gref;
+    ours.domid = abi::kDomIdSelf;
+    ours.offset = static_cast<uint16_t>(at % kGuestPageSize);
+    copy.len = static_cast<uint16_t>(length);
+    copy.flags = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
+    // What stays if the hypervisor does not come so far.
+    copy.status = static_cast<int16_t>(abi::GrantStatus::kGeneralError);
+}
+
 }  // namespace
 
 CopyPages::CopyPages(PrivilegedCalls& calls)
@@ -67,7 +91,6 @@ CopyPages::CopyPages(PrivilegedCalls& calls, backend::FileDescriptor device, Con
     range_ = {static_cast<std::byte*>(range), kMost};
     arguments_ = calls.call_buffer(kArgumentBytes);
     copies_ = {reinterpret_cast<abi::GrantCopy*>(arguments_.data()), kArgumentBytes / sizeof(abi::GrantCopy)};
-    segment_of_.resize(copies_.size());
     grefs_.reserve(kMost / kGuestPageSize);
 }
 
@@ -102,70 +125,55 @@ bool CopyPages::grow() noexcept {
     return true;
 }
 
-bool CopyPages::holds(const GrantCopySegment& segment) const {
-    // Numbers, since the memory may be anybody's: of an address below the range the difference is larger than
-    // any size.
-    const size_t at = reinterpret_cast<uintptr_t>(segment.local) - reinterpret_cast<uintptr_t>(range_.data());
-    return at <= used_ && used_ - at >= segment.length;
-}
-
 bool CopyPages::copy(backend::DomId guest, std::span<GrantCopySegment> segments) noexcept {
-    if (used_ == 0) return false;
-    for (const GrantCopySegment& segment : segments) {
-        if (!holds(segment)) return false;
+    const auto begin = reinterpret_cast<uintptr_t>(range_.data());
+    const abi::RawGrantRef* const grefs = grefs_.data();
+    size_t first = 0;  // of the segments whose copies are not carried out
+    abi::GrantCopy* next = copies_.data();
+    const abi::GrantCopy* const room_for_two = next + copies_.size() - 1;
+    for (GrantCopySegment& segment : segments) {
+        // A number, since the memory may be anybody's: of an address below ours it is larger than any size.
+        const size_t at = reinterpret_cast<uintptr_t>(segment.local) - begin;
+        if (at >= used_ || used_ - at < segment.length) return false;
+        if (!in_page(segment)) [[unlikely]] {
+            segment.status = abi::GrantStatus::kBadCopyArg;
+            continue;
+        }
+        segment.status = abi::GrantStatus::kOkay;
+        if (next >= room_for_two) [[unlikely]] {
+            const size_t index = static_cast<size_t>(&segment - segments.data());
+            carry_out(segments.subspan(first, index - first), next);
+            first = index;
+            next = copies_.data();
+        }
+        // A copy ends where a page of ours does.
+        const auto length = std::min<uint32_t>(kGuestPageSize - at % kGuestPageSize, segment.length);
+        fill(*next++, guest, segment, 0, length, grefs[at / kGuestPageSize], at);
+        if (length < segment.length) [[unlikely]]
+            fill(*next++, guest, segment, length, segment.length - length, grefs[at / kGuestPageSize + 1], 0);
     }
-    for (size_t index = 0; index < segments.size(); ++index) {
-        GrantCopySegment& segment = segments[index];
-        // Beyond its page it would be another page's.
-        const bool in_page = uint32_t{segment.offset} + segment.length <= kGuestPageSize;
-        segment.status = in_page ? abi::GrantStatus::kOkay : abi::GrantStatus::kBadCopyArg;
-        if (in_page) add(guest, segments, index);
-    }
-    carry_out(segments);
+    carry_out(segments.subspan(first), next);
     return true;
 }
 
-// A copy ends where a page of ours does. Inlined: this is done for each page of a guest's stream.
-[[gnu::always_inline]] inline void CopyPages::add(backend::DomId guest, std::span<GrantCopySegment> segments,
-                                                  size_t index) noexcept {
-    const GrantCopySegment& segment = segments[index];
-    auto at = static_cast<size_t>(segment.local - range_.data());
-    uint32_t offset = segment.offset;
-    for (uint32_t left = segment.length; left != 0;) {
-        if (count_ == copies_.size()) [[unlikely]]
-            carry_out(segments);
-        const uint32_t in_page = at % kGuestPageSize;
-        const uint32_t length = std::min<uint32_t>(kGuestPageSize - in_page, left);
-        abi::GrantCopy& copy = copies_[count_];
-        segment_of_[count_++] = static_cast<uint32_t>(index);
-        abi::GrantCopyPointer& theirs = segment.to_guest ? copy.dest : copy.source;
-        abi::GrantCopyPointer& ours = segment.to_guest ? copy.source : copy.dest;
-        theirs.u.ref = segment.gref.raw();
-        theirs.domid = guest.raw();
-        theirs.offset = static_cast<uint16_t>(offset);
-        ours.u.ref = grefs_[at / kGuestPageSize];
-        ours.domid = abi::kDomIdSelf;
-        ours.offset = static_cast<uint16_t>(in_page);
-        copy.len = static_cast<uint16_t>(length);
-        copy.flags = abi::kGrantCopySourceGref | abi::kGrantCopyDestGref;
-        // What stays if the hypervisor does not come so far.
-        copy.status = static_cast<int16_t>(abi::GrantStatus::kGeneralError);
-        left -= length;
-        at += length;
-        offset += length;
-    }
-}
-
-void CopyPages::carry_out(std::span<GrantCopySegment> segments) noexcept {
-    if (count_ == 0) return;
+// Carries out the copies before `end`, which are those of these segments.
+void CopyPages::carry_out(std::span<GrantCopySegment> segments, const abi::GrantCopy* end) noexcept {
+    const std::span<abi::GrantCopy> copies = copies_.first(static_cast<size_t>(end - copies_.data()));
+    if (copies.empty()) return;
     // Each copy's status tells.
-    (void)calls_.call(abi::Hypercall::kGrantTableOp, {static_cast<uint64_t>(abi::GrantTableOp::kCopy),
-                                                      reinterpret_cast<uint64_t>(copies_.data()), count_});
-    for (size_t i = 0; i < count_; ++i) {
-        const auto status = static_cast<abi::GrantStatus>(copies_[i].status);
-        if (status != abi::GrantStatus::kOkay) segments[segment_of_[i]].status = status;
+    (void)calls_.call(abi::Hypercall::kGrantTableOp,
+                      {static_cast<uint64_t>(abi::GrantTableOp::kCopy),
+                       reinterpret_cast<uint64_t>(copies.data()), copies.size()});
+    constexpr auto kOkay = static_cast<int16_t>(abi::GrantStatus::kOkay);
+    if (std::ranges::all_of(copies, [](const abi::GrantCopy& copy) { return copy.status == kOkay; })) return;
+    const abi::GrantCopy* copy = copies.data();
+    for (GrantCopySegment& segment : segments) {
+        if (!in_page(segment)) continue;
+        const size_t at = static_cast<size_t>(segment.local - range_.data()) % kGuestPageSize;
+        for (int pieces = at + segment.length > kGuestPageSize ? 2 : 1; pieces != 0; --pieces, ++copy) {
+            if (copy->status != kOkay) segment.status = static_cast<abi::GrantStatus>(copy->status);
+        }
     }
-    count_ = 0;
 }
 
 }  // namespace torii::dom0

@@ -35,14 +35,13 @@ public:
 
     std::span<std::byte> take(size_t bytes) noexcept override;
 
-    // As GuestMemory::copy. False, and nothing is done, when memory of ours in it is not from here.
+    // As GuestMemory::copy. False when memory of ours in it is not from here: then all of it is to be done in
+    // another way, and what was done already is no harm.
     bool copy(backend::DomId guest, std::span<backend::GrantCopySegment> segments) noexcept;
 
 private:
     bool grow() noexcept;
-    bool holds(const backend::GrantCopySegment& segment) const;
-    void add(backend::DomId guest, std::span<backend::GrantCopySegment> segments, size_t index) noexcept;
-    void carry_out(std::span<backend::GrantCopySegment> segments) noexcept;
+    void carry_out(std::span<backend::GrantCopySegment> segments, const abi::GrantCopy* end) noexcept;
 
     PrivilegedCalls& calls_;
     backend::FileDescriptor device_;
@@ -52,8 +51,6 @@ private:
     std::vector<abi::RawGrantRef> grefs_;  // of each page
     OwnedMemory arguments_;                // of the hypercall
     std::span<abi::GrantCopy> copies_;     // in arguments_
-    size_t count_ = 0;                     // of copies_ to be carried out
-    std::vector<uint32_t> segment_of_;     // which segment each of copies_ is of
 };
 
 }  // namespace torii::dom0
