@@ -18,10 +18,10 @@ struct Kind {
     size_t capacity;  // bytes of a frame
     size_t memory;
 };
-constexpr size_t kHead = 64;  // sizeof(Frame) and what aligns it
+constexpr size_t kHead = 64;  // sizeof(Frame), the headroom, and what aligns it
 constexpr std::array<Kind, 3> kKinds = {
     {{2048 - kHead, 2048}, {16384, 16384 + 2 * kGuestPageSize}, {kMaxFrame, 65536 + 2 * kGuestPageSize}}};
-static_assert(sizeof(Frame) <= kHead);
+static_assert(sizeof(Frame) + kHeadroom <= kHead);
 
 uint32_t start_of(size_t kind, size_t lead) {
     if (kind == 0) return kHead;

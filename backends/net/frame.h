@@ -9,6 +9,7 @@
 //
 // A copy from or to a guest costs one more for each page of ours that it crosses. So a short frame lies in
 // one page, and a long one has whichever byte of it at the beginning of a page that is best for its copies.
+// Before the first byte there is room for the header with which a device takes the frame in one piece.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@ namespace torii::backend::net {
 
 inline constexpr size_t kEthernetHeader = 14;
 inline constexpr size_t kMaxFrame = 65535;
+inline constexpr size_t kHeadroom = 16;
 
 enum class Checksum : uint8_t {
     kUnknown,   // in place; nobody has looked whether it is right
@@ -71,6 +73,8 @@ public:
     uint8_t* data() { return reinterpret_cast<uint8_t*>(this) + start_; }
     const uint8_t* data() const { return reinterpret_cast<const uint8_t*>(this) + start_; }
     size_t size() const { return length_; }
+    // Together with so many bytes before them, at most kHeadroom, which are nobody else's.
+    std::span<uint8_t> with_room(size_t before) { return {data() - before, before + length_}; }
     // What it takes, however short it is.
     size_t memory() const;
     void shorten(size_t length) {

@@ -7,8 +7,8 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <torii/failure.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -121,10 +121,11 @@ TapPort::TapPort(IoLoop& loop, const BridgeAttachment& attachment, uint16_t mtu,
 }
 
 bool TapPort::send(FramePtr frame) {
-    TapHeader header = header_for_tap(frame->info);
-    iovec parts[2] = {{&header, sizeof(header)}, {frame->data(), frame->size()}};
+    const TapHeader header = header_for_tap(frame->info);
+    const std::span<uint8_t> whole = frame->with_room(sizeof(header));
+    std::memcpy(whole.data(), &header, sizeof(header));
     // Never waits: the interface's own queue drops.
-    return ::writev(tap_->get(), parts, 2) >= 0;
+    return ::write(tap_->get(), whole.data(), whole.size()) >= 0;
 }
 
 void TapPort::wait_readable() {
@@ -155,10 +156,11 @@ bool TapPort::read_frame() {
     // Read into what holds any; a short frame gets a buffer of its own once its length is known.
     if (!next_) next_ = Frame::make(kMaxFrame);
     TapHeader header{};
-    iovec parts[2] = {{&header, sizeof(header)}, {next_->data(), kMaxFrame}};
-    const ssize_t count = ::readv(tap_->get(), parts, 2);
+    const std::span<uint8_t> whole = next_->with_room(sizeof(header));
+    const ssize_t count = ::read(tap_->get(), whole.data(), whole.size());
     if (count < 0 && errno != EAGAIN && errno != EINTR) lose();
     if (count < static_cast<ssize_t>(sizeof(header) + kEthernetHeader)) return count >= 0;
+    std::memcpy(&header, whole.data(), sizeof(header));
     const size_t length = static_cast<size_t>(count) - sizeof(header);
     FramePtr frame;
     if (length > kCopiedFrame) {

@@ -37,8 +37,12 @@ TEST(Frames, ALongOneHasItsLeadBeforeAPage) {
             EXPECT_EQ(place(*frame, lead) % kGuestPageSize, 0u) << capacity << ", " << lead;
             // All of it is the frame's own, which the sanitizer sees, and none is its object's.
             const FrameInfo before = frame->info;
-            std::fill(frame->bytes().begin(), frame->bytes().end(), uint8_t{0xFF});
+            const std::span<uint8_t> whole = frame->with_room(kHeadroom);
+            EXPECT_EQ(whole.data() + kHeadroom, frame->data());
+            EXPECT_EQ(whole.size(), kHeadroom + capacity);
+            std::fill(whole.begin(), whole.end(), uint8_t{0xFF});
             EXPECT_EQ(frame->info.gso, before.gso);
+            EXPECT_EQ(place(*frame, lead) % kGuestPageSize, 0u);
             EXPECT_EQ(frame->size(), capacity);
         }
     }
