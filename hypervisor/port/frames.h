@@ -74,5 +74,8 @@ void permanent_unmap(void* address);
 // Page-sized memory operations, written for the CPU at hand.
 void zero_frame(Mfn mfn);
 void copy_frame(Mfn to, Mfn from);
+// As memmove, of bytes that guests may write to meanwhile. The hypervisor looks at none of them, so a copy
+// that is half old and half new is its guests' own affair.
+void move_guest_bytes(void* to, const void* from, uint64_t bytes);
 
 }  // namespace torii

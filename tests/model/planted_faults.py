@@ -40,8 +40,12 @@ TESTS_OF = {
     DOMAIN: ("core_call_test", "random_calls_test"),
 }
 
-# The source that uses what a header defines, and is compiled with the changed one.
-USER_OF = {GRANT + "entry.h": GRANT + "grant_table.cpp"}
+# The sources that use what a header defines, and are compiled with the changed one.
+USERS_OF = {
+    MEMORY + "frame_references.h": (MEMORY + "frame_table.cpp", GRANT + "grant_table.cpp", CALL + "grant_copy.cpp"),
+    GRANT + "entry.h": (GRANT + "grant_table.cpp", CALL + "grant_copy.cpp"),
+    GRANT + "pinning.h": (GRANT + "grant_table.cpp", CALL + "grant_copy.cpp"),
+}
 
 # name: (file, piece, what stands there instead)
 FAULTS = {
@@ -80,8 +84,8 @@ FAULTS = {
     "cleared-entry-keeps-references": (PAGING + "entry_update.cpp", "        exchange_entry(place, desired, false);\n        if (old.present()) put_l1_target(holder, old);", "        exchange_entry(place, desired, false);"),
     "old-table-keeps-references": (PAGING + "entry_update.cpp", "    put_table(domain, old.mfn());\n", ""),
     "half-table-is-writable": (MEMORY + "frame_table.cpp", "word.count() == 0 && !word.partial() && !word.validated()", "word.count() == 0 && !word.validated()"),
-    "no-stamp-for-writable": (MEMORY + "frame_table.cpp", "if (word.count() == 1) frame.set_stamp(take_flush_stamp());", ""),
-    "owner-unchecked": (MEMORY + "frame_table.cpp", "if (frame.owner() == owner) [[likely]]", "if (true)"),
+    "no-stamp-for-writable": (MEMORY + "frame_references.h", "            frame.set_stamp(take_flush_stamp());", "            (void)frame;"),
+    "owner-unchecked": (MEMORY + "frame_references.h", "if (frame.owner() == owner) [[likely]]", "if (true)"),
     "written-table-is-not-held": (PAGING + "entry_update.cpp", "    get_frame_again(frame);\n    frame.type.fetch_add(1, std::memory_order_relaxed);\n    const Result<> got = get_table(domain, desired.mfn(), level - 1, budget);", "    const Result<> got = get_table(domain, desired.mfn(), level - 1, budget);\n    get_frame_again(frame);\n    frame.type.fetch_add(1, std::memory_order_relaxed);"),
     "batch-keeps-a-table-at-hand": (PAGING + "mmu_update_op.cpp", "            l1_mfn_ = kInvalidMfn;\n", ""),
     "plain-word-in-a-table": (PAGING + "mmu_update_op.cpp", "if (!frame || !get_writable(*frame)) return Errno::kEINVAL;\n        {", "if (!frame) return Errno::kEINVAL;\n        (void)get_writable(*frame);\n        {"),
@@ -94,16 +98,18 @@ FAULTS = {
     "grant-for-reading-is-written": (GRANT + "entry.h", "(access == GrantAccess::kWrite ? abi::kGtfReadonly : 0)", "0u"),
     "grant-for-anyone": (GRANT + "entry.h", "    return (word & must_match) == ", "    user = DomId(static_cast<uint16_t>(word >> 16));\n    return (word & must_match) == "),
     "grant-attributes-unchecked": (GRANT + "entry.h", "        abi::kGtfTypeMask | abi::kGtfPwt | abi::kGtfPcd | abi::kGtfPat | abi::kGtfSubPage;", "        abi::kGtfTypeMask;"),
-    "own-grant-unchecked": (GRANT + "grant_table.cpp", "if (!permits(read_once(place.shared->flags_and_domid), owner_, access)) [[unlikely]]", "if (false)"),
-    "own-grant-of-another-frame": (GRANT + "grant_table.cpp", "FrameRef::take(marked_frame(*place.shared), owner_);", "FrameRef::take(marked_frame(*place.shared), frame_at(marked_frame(*place.shared)).owner());"),
-    "own-grant-of-a-table-is-written": (GRANT + "grant_table.cpp", "return access == GrantAccess::kRead || get_writable(*frame) ?", "return true ?"),
-    "grant-pinned-by-a-second": (GRANT + "grant_table.cpp", "if (pinned && active.user != user) [[unlikely]]", "if (false)"),
-    "grant-follows-the-entry": (GRANT + "grant_table.cpp", "const Mfn mfn = pinned ? Mfn(active.frame) : marked_frame(*place.shared);", "const Mfn mfn = marked_frame(*place.shared);"),
-    "unpin-keeps-write-permission": (GRANT + "grant_table.cpp", "        put_writable(frame);\n    } else {\n        BUG_ON(active.readers == 0);", "    } else {\n        BUG_ON(active.readers == 0);"),
-    "unpin-keeps-reference": (GRANT + "grant_table.cpp", "    guard.unlock();\n    put_frame(frame);", "    guard.unlock();"),
-    "marks-stay": (GRANT + "grant_table.cpp", "    clear_unjustified_marks(place);\n    guard.unlock();", "    guard.unlock();"),
-    "transfer-into-a-pinned-entry": (GRANT + "grant_table.cpp", "if (place.active->pinned() || place.active->closed != 0) return GrantStatus::kBadGntref;", "if (place.active->closed != 0) return GrantStatus::kBadGntref;"),
-    "closed-grant-is-pinned": (GRANT + "grant_table.cpp", "    if (active.closed != 0) [[unlikely]]\n        return GrantStatus::kBadGntref;\n    const bool pinned", "    const bool pinned"),
+    "own-grant-unchecked": (GRANT + "pinning.h", "if (!permits(read_once(place.shared->flags_and_domid), owner_, access)) [[unlikely]]", "if (false)"),
+    "own-grant-of-another-frame": (
+        GRANT + "pinning.h", "    const Mfn mfn = marked_frame(*place.shared);\n    if (!inlined::get_frame(mfn, owner_)) [[unlikely]]",
+        "    const Mfn mfn = marked_frame(*place.shared);\n    if (!inlined::get_frame(mfn, frame_at(mfn).owner()))"),
+    "own-grant-of-a-table-is-written": (GRANT + "pinning.h", "if (access == GrantAccess::kWrite && !inlined::get_writable(taken)) [[unlikely]]", "if (false)"),
+    "grant-pinned-by-a-second": (GRANT + "pinning.h", "if (active.user != user) return GrantStatus::kGeneralError;", ""),
+    "grant-follows-the-entry": (GRANT + "pinning.h", "const Mfn mfn = pinned ? Mfn(active.frame) : marked_frame(*place.shared);", "const Mfn mfn = marked_frame(*place.shared);"),
+    "unpin-keeps-write-permission": (GRANT + "pinning.h", "        inlined::put_writable(*pin.frame_);\n", ""),
+    "unpin-keeps-reference": (GRANT + "pinning.h", "    inlined::put_frame(*pin.frame_);\n", ""),
+    "marks-stay": (GRANT + "pinning.h", "    clear_unjustified_marks(pin.place_);\n", ""),
+    "transfer-into-a-pinned-entry": (GRANT + "grant_table.cpp", "if (place.active->pinned() || place.active->closed()) return GrantStatus::kBadGntref;", "if (place.active->closed()) return GrantStatus::kBadGntref;"),
+    "closed-grant-is-pinned": (GRANT + "pinning.h", "        if (active.closed()) return GrantStatus::kBadGntref;\n", ""),
     "swap-of-pinned-entries": (GRANT + "grant_table.cpp", "if (place_a.active->pinned() || place_b.active->pinned()) return GrantStatus::kEagain;", ""),
     "handle-claimed-twice": (GRANT + "maptrack.cpp", "if (seen == 0 || (seen & kClaimed) != 0) return nullptr;", "if (seen == 0) return nullptr;"),
     "unmap-without-flush": (CALL + "grant_map.cpp", "if (flush) flush_tlb(caller.dirty_cpus);", ""),
@@ -111,7 +117,7 @@ FAULTS = {
     "unmap-at-any-address": (PAGING + "grant_mapping.cpp", "if (named.table == kInvalidMfn || address_of_entry(named) != entry) return GrantStatus::kBadVirtAddr;", "(void)named;"),
     "granted-entry-moves": (PAGING + "grant_mapping.cpp", "!may_move(holder, Pte{read_once(*from_slot)}) ||", ""),
     "map-into-another-domains-table": (PAGING + "grant_mapping.cpp", "frame.owner() == holder.id && word.type() == FrameType::kL1", "word.type() == FrameType::kL1"),
-    "copy-keeps-write-permission": (CALL + "grant_copy.cpp", "if (access_ == GrantAccess::kWrite) put_writable(*frame_);", ""),
+    "copy-keeps-write-permission": (CALL + "grant_copy.cpp", "if (access == GrantAccess::kWrite) inlined::put_writable(*frame_);", ""),
     "copy-past-the-page": (CALL + "grant_copy.cpp", "if (element.source.offset + bytes > kPageSize || element.dest.offset + bytes > kPageSize) [[unlikely]]", "if (false)"),
     "used-frame-is-transferred": (MEMORY + "reservation.cpp", "if ((seen & ~kMarks) != (CountWord::kAllocated | 2)) return Errno::kEBUSY;", "(void)kMarks;"),
     "given-frame-keeps-translations": (MEMORY + "reservation.cpp", "    frame.set_stamp(take_flush_stamp());\n    return {};", "    return {};"),
@@ -143,23 +149,23 @@ THREAD_FAULTS = {
     "frame-adopted-after-the-lock": (
         MEMORY + "reservation.cpp", "    // Backwards, so that the list begins with the lowest.\n", "    guard.unlock();\n"),
     "reference-taken-in-two-steps": (
-        MEMORY + "frame_table.cpp",
+        MEMORY + "frame_references.h",
         "    } while (!frame.count.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,\n"
         "                                                std::memory_order_relaxed));\n    // The owner can't",
         "    } while (false);\n    frame.count.store(seen + 1);\n    // The owner can't"),
     "frames-taken-without-lock": (
         MEMORY + "allocator.cpp", "        const LockGuard guard(allocator.lock);\n        block", "        block"),
     "writable-given-back-in-two-steps": (
-        MEMORY + "frame_table.cpp",
+        MEMORY + "frame_references.h",
         "    } while (!frame.type.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,\n"
         "                                               std::memory_order_relaxed));\n",
         "    } while (false);\n    frame.type.store(seen - 1);\n"),
     "grant-pinned-without-lock": (
-        GRANT + "grant_table.cpp", "    const LockGuard guard(active.lock);\n    if (active.closed != 0) [[unlikely]]",
-        "    if (active.closed != 0) [[unlikely]]"),
+        GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    const bool pinned",
+        "    struct { void unlock() {} } guard;\n    const bool pinned"),
     "grant-unlocked-before-its-count": (
-        GRANT + "grant_table.cpp", "    Frame& frame = frame_at(Mfn(active.frame));\n    if (access",
-        "    Frame& frame = frame_at(Mfn(active.frame));\n    guard.unlock();\n    if (access"),
+        GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    if constexpr",
+        "    LockGuard guard(active.lock);\n    guard.unlock();\n    if constexpr"),
     "handle-claimed-in-two-steps": (
         GRANT + "maptrack.cpp",
         "    if (!mapping.state.compare_exchange_strong(seen, claimed, std::memory_order_acquire,\n"
@@ -192,7 +198,7 @@ ALL = FAULTS | THREAD_FAULTS | MACHINE_FAULTS
 
 
 def link(build, folder, target, changed, sanitizers):
-    """Links a test with the changed object before the libraries, which then don't give theirs; returns the program."""
+    """Links a test with the changed objects before the libraries, which then don't give theirs; returns the program."""
     objects = []
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         for entry in json.load(file):
@@ -201,7 +207,7 @@ def link(build, folder, target, changed, sanitizers):
             if f"/{target}.dir/" in made:
                 objects.append(made)
     program = os.path.join(folder, target)
-    subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, changed,
+    subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, *changed,
                     "-Wl,--start-group", os.path.join(build, "tests/kit/libtorii_test_kit_parts.a"),
                     os.path.join(build, "hypervisor/libtorii_core_host.a"), "-Wl,--end-group", "-lgtest_main", "-lgtest", "-lpthread"],
                    check=True)
@@ -231,29 +237,31 @@ def write_changed(name, folder):
 
 
 def plant(build, folder, name):
-    """Builds the changed file; returns its object."""
+    """Builds the changed file, or what includes it; returns the objects."""
     relative = ALL[name][0]
-    user = USER_OF.get(relative)
-    if user:
+    users = USERS_OF.get(relative)
+    if users:
         # Where the compiler finds it before the right one.
         place = os.path.join(folder, os.path.dirname(relative).removeprefix("hypervisor/"))
         os.makedirs(place)
         write_changed(name, place)
-        command, directory = compile_command(build, os.path.join(ROOT, user))
-        command[1:1] = ["-I", folder]
+        sources = [(os.path.join(ROOT, user),) * 2 for user in users]
     else:
-        changed, source = write_changed(name, folder)
+        sources = [write_changed(name, folder)]
+    objects = []
+    for changed, source in sources:
         command, directory = compile_command(build, source)
         command = [changed if part == source else part for part in command]
-    made = os.path.join(folder, "changed.o")
-    command[command.index("-o") + 1] = made
-    command += ["-Wno-error", "-w"]
-    subprocess.run(command, cwd=directory, check=True)
-    return made
+        first = next(at for at, word in enumerate(command) if word.startswith("-I"))
+        command.insert(first, "-I" + folder)
+        objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
+        command[command.index("-o") + 1] = objects[-1]
+        subprocess.run([*command, "-Wno-error", "-w"], cwd=directory, check=True)
+    return objects
 
 
 def is_caught_by_threads(build, folder, made, _):
-    """Whether threads_test fails with the changed object: by a race, a recount, a rank of locks, or no end."""
+    """Whether threads_test fails with the changed objects: by a race, a recount, a rank of locks, or no end."""
     program = link(build, folder, "threads_test", made, "thread")
     try:
         ended = subprocess.run([program], timeout=600, capture_output=True,
@@ -267,7 +275,7 @@ def is_caught_by_threads(build, folder, made, _):
 
 
 def is_caught(build, folder, made, relative):
-    """Which test fails with the changed object; None when none does."""
+    """Which test fails with the changed objects; None when none does."""
     tests = next(names for part, names in TESTS_OF.items() if relative.startswith(part))
     for target in tests:
         program = link(build, folder, target, made, "address,undefined")
@@ -291,7 +299,7 @@ def main():
         print(f"{len(ALL)} faults can be planted")
         return
     if sys.argv[1] == "--write":
-        if ALL[sys.argv[2]][0] in USER_OF:
+        if ALL[sys.argv[2]][0] in USERS_OF:
             sys.exit(f"{sys.argv[2]}: {ALL[sys.argv[2]][0]} is a header; only the host's tests can be built with it changed")
         print(write_changed(sys.argv[2], sys.argv[3])[1], end="")
         return

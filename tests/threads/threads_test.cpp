@@ -17,14 +17,6 @@
 #include "fakes/fake_cpus.h"
 #include "kit/random/world.h"
 
-// Why each is harmless:
-// - copy_bytes, of GNTTABOP_copy, moves bytes between two pages of guests, which guests (and page-table
-//   updates, in a page that one may read) write to at any time. The hypervisor looks at none of these bytes,
-//   so a copy that is half old and half new is its guests' own affair.
-extern "C" const char* __tsan_default_suppressions() {
-    return "race:copy_bytes\n";
-}
-
 namespace torii::test {
 namespace {
 

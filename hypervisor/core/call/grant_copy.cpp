@@ -1,8 +1,8 @@
 // GNTTABOP_copy: bytes from one page to another, each end a grant or a frame of the caller.
-#include <cstring>
 #include <span>
 
 #include "core/call/grant_call.h"
+#include "core/grant/pinning.h"
 #include "port/frames.h"
 
 namespace torii::call {
@@ -14,18 +14,21 @@ constexpr uint32_t kCopyChunk = 16;
 
 // One end of a copy: its page, pinned. It stays pinned while consecutive elements name the same page, as
 // those of a network backend do.
+template <GrantAccess access>
 class CopyEnd {
 public:
-    CopyEnd(Domain& caller, GrantAccess access) : caller_(caller), access_(access), granters_(caller) {}
+    explicit CopyEnd(Domain& caller) : caller_(caller), granters_(caller) {}
     CopyEnd(const CopyEnd&) = delete;
     ~CopyEnd() { close(); }
 
     // Inlined, as are its parts: a network backend names another page with each element.
     [[nodiscard, gnu::always_inline]] GrantStatus open(const abi::GrantCopyPointer& end, bool is_grant) {
-        const Name name{is_grant ? uint64_t{end.u.ref} : end.u.gmfn,
-                        uint32_t{end.domid} | (is_grant ? kGrant : 0)};
-        if (frame_ != nullptr && name == name_) return GrantStatus::kOkay;
-        close();
+        // All of the union: what lies beside a grant reference doesn't change what is meant.
+        const Name name{end.u.gmfn, uint32_t{end.domid} | (is_grant ? kGrant : 0)};
+        if (frame_ != nullptr) {
+            if (name == name_) return GrantStatus::kOkay;
+            close();
+        }
         name_ = name;
         if (is_grant) [[likely]]
             return open_grant(end);
@@ -34,13 +37,13 @@ public:
     // The page, after a successful `open`.
     [[nodiscard]] Mfn mfn() const { return mfn_of(*frame_); }
 
-    void close() {
+    [[gnu::always_inline]] void close() {
         if (frame_ == nullptr) return;
         if (granter_ != nullptr) {
-            granter_->grants.unpin(pin_, access_);
+            GrantTable::unpin<access>(pin_);
         } else {
-            if (access_ == GrantAccess::kWrite) put_writable(*frame_);
-            put_frame(*frame_);
+            if (access == GrantAccess::kWrite) inlined::put_writable(*frame_);
+            inlined::put_frame(*frame_);
         }
         frame_ = nullptr;
     }
@@ -60,10 +63,10 @@ private:
             return GrantStatus::kBadDomain;
         const GrantRef ref(end.u.ref);
         if (granter == &caller_) {
-            FrameRef frame;
-            return keep(granter->grants.take_own(ref, access_, frame), frame);
+            granter_ = nullptr;
+            return granter->grants.take_own<access>(ref, frame_);
         }
-        const GrantStatus status = granter->grants.pin(ref, caller_.id, access_, pin_);
+        const GrantStatus status = granter->grants.pin<access>(ref, caller_.id, pin_);
         if (status != GrantStatus::kOkay) [[unlikely]]
             return status;
         frame_ = pin_.frame();
@@ -75,21 +78,13 @@ private:
         if (end.domid != abi::kDomIdSelf) return GrantStatus::kPermissionDenied;
         FrameRef frame = FrameRef::take(Mfn(end.u.gmfn), caller_.id);
         if (!frame) return GrantStatus::kBadPage;
-        if (access_ == GrantAccess::kWrite && !get_writable(*frame)) return GrantStatus::kGeneralError;
-        return keep(GrantStatus::kOkay, frame);
-    }
-
-    // The references of a frame of the caller, if it has been opened.
-    GrantStatus keep(GrantStatus status, FrameRef& frame) {
-        if (status != GrantStatus::kOkay) [[unlikely]]
-            return status;
+        if (access == GrantAccess::kWrite && !get_writable(*frame)) return GrantStatus::kGeneralError;
         frame_ = frame.release();
         granter_ = nullptr;
-        return status;
+        return GrantStatus::kOkay;
     }
 
     Domain& caller_;
-    const GrantAccess access_;
     NamedDomain granters_;       // keeps granter_: our pin may be the last thing that did
     Frame* frame_ = nullptr;     // null: nothing is open
     Domain* granter_ = nullptr;  // null: a frame of the caller
@@ -97,16 +92,9 @@ private:
     Name name_;
 };
 
-void copy_bytes(Mfn to, uint64_t to_offset, Mfn from, uint64_t from_offset, uint64_t bytes) {
-    if (bytes == kPageSize && to != from) return copy_frame(to, from);
-    const MappedFrame source(from);
-    const MappedFrame destination(to);
-    // A caller may name one page twice.
-    memmove(destination.as<unsigned char>() + to_offset, source.as<const unsigned char>() + from_offset,
-            bytes);
-}
-
-GrantStatus copy_one(CopyEnd& source, CopyEnd& destination, const abi::GrantCopy& element) {
+template <class Source, class Destination>
+[[gnu::always_inline]] inline GrantStatus copy_one(Source& source, Destination& destination,
+                                                   const abi::GrantCopy& element) {
     const uint64_t bytes = element.len;
     if (element.source.offset + bytes > kPageSize || element.dest.offset + bytes > kPageSize) [[unlikely]]
         return GrantStatus::kBadCopyArg;
@@ -116,7 +104,10 @@ GrantStatus copy_one(CopyEnd& source, CopyEnd& destination, const abi::GrantCopy
     status = destination.open(element.dest, (element.flags & abi::kGrantCopyDestGref) != 0);
     if (status != GrantStatus::kOkay) [[unlikely]]
         return status;
-    copy_bytes(destination.mfn(), element.dest.offset, source.mfn(), element.source.offset, bytes);
+    const MappedFrame from(source.mfn());
+    const MappedFrame to(destination.mfn());
+    move_guest_bytes(to.as<unsigned char>() + element.dest.offset,
+                     from.as<const unsigned char>() + element.source.offset, bytes);
     return GrantStatus::kOkay;
 }
 
@@ -124,8 +115,8 @@ GrantStatus copy_one(CopyEnd& source, CopyEnd& destination, const abi::GrantCopy
 
 CallResult copy_grants(CallContext& context, uint64_t array, uint32_t count) {
     Domain& caller = context.domain();
-    CopyEnd source(caller, GrantAccess::kRead);
-    CopyEnd destination(caller, GrantAccess::kWrite);
+    CopyEnd<GrantAccess::kRead> source(caller);
+    CopyEnd<GrantAccess::kWrite> destination(caller);
     return for_each_chunk<abi::GrantCopy, kCopyChunk>(
         context, array, count,
         [&](std::span<abi::GrantCopy> elements) {

@@ -40,10 +40,14 @@ class GrantTable {
         DomId user{};          // while pinned: who
         uint32_t frame = 0;    // while pinned: which
         uint32_t readers = 0;  // pins for reading only
-        uint32_t writers : 31 = 0;
-        uint32_t closed : 1 = 0;
+        uint32_t writers = 0;  // pins for writing, and kClosed
 
-        [[nodiscard]] bool pinned() const { return readers != 0 || writers != 0; }
+        static constexpr uint32_t kClosed = uint32_t{1} << 31;
+        [[nodiscard]] bool closed() const { return (writers & kClosed) != 0; }
+        [[nodiscard]] bool written() const { return (writers & ~kClosed) != 0; }
+        [[nodiscard]] bool pinned() const { return readers != 0 || written(); }
+        // Neither pinned nor closed.
+        [[nodiscard]] bool idle() const { return (readers | writers) == 0; }
     };
     static_assert(sizeof(ActiveEntry) == 16);
     struct Page {
@@ -80,13 +84,18 @@ public:
     // it names no frame of the owner. Otherwise `pin` is as it was.
     [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, GrantAccess access, Pin& pin);
     // Ends one pin of that kind. The frame may be gone afterwards, and if it was a dying owner's last, the
-    // owner: the caller holds a reference on it. By the reference: for whoever has kept no more.
-    void unpin(const Pin& pin, GrantAccess access);
+    // owner: the caller holds a reference on it.
     void unpin(GrantRef ref, GrantAccess access);
+    // Both, inlined (core/grant/pinning.h), for GNTTABOP_copy, which pins another page with each element.
+    template <GrantAccess access>
+    [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, Pin& pin);
+    template <GrantAccess access>
+    static void unpin(const Pin& pin);
     // The frame of a grant of the owner to itself, for a call of its own: with a reference, and for writing
     // a kWritable type reference as well. No pin: it could name the frame instead, and what it does to its
-    // own pages meanwhile is its own business. Errors as of `pin`.
-    [[nodiscard]] abi::GrantStatus take_own(GrantRef ref, GrantAccess access, FrameRef& frame) const;
+    // own pages meanwhile is its own business. Errors as of `pin`. Inlined like those.
+    template <GrantAccess access>
+    [[nodiscard]] abi::GrantStatus take_own(GrantRef ref, Frame*& frame) const;
     // The frame of a grant that the caller has pinned.
     [[nodiscard]] Frame& pinned_frame(GrantRef ref) const;
 
@@ -122,7 +131,6 @@ public:
 
 private:
     [[nodiscard]] bool locate(GrantRef ref, Place& place) const;
-    static void unpin(Place place, GrantAccess access);
     static void clear_unjustified_marks(Place place);
 
     DomId owner_{};

@@ -1,5 +1,6 @@
 #include "core/memory/frame_table.h"
 
+#include "core/memory/frame_references.h"
 #include "port/machine.h"
 
 namespace torii {
@@ -7,20 +8,7 @@ namespace torii {
 constinit FrameTable frame_table{};
 
 bool get_frame(Mfn mfn, DomId owner) {
-    if (!frame_exists(mfn)) return false;
-    Frame& frame = frame_at(mfn);
-    uint64_t seen = frame.count.load(std::memory_order_relaxed);
-    do {
-        // Zero: free. A frame whose owner gave up its own reference may still be mapped, but gets no new
-        // users.
-        if ((seen & CountWord::kAllocated) == 0) return false;
-    } while (!frame.count.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire,
-                                                std::memory_order_relaxed));
-    // The owner can't change while a reference is held, so it is looked at after taking one.
-    if (frame.owner() == owner) [[likely]]
-        return true;
-    put_frame(frame);
-    return false;
+    return inlined::get_frame(mfn, owner);
 }
 
 void get_frame_again(Frame& frame) {
@@ -29,11 +17,7 @@ void get_frame_again(Frame& frame) {
 }
 
 void put_frame(Frame& frame) {
-    const uint64_t before = frame.count.fetch_sub(1, std::memory_order_acq_rel);
-    const uint64_t references = before & CountWord::kCountMask;
-    BUG_ON(references == 0);
-    if (references == 1) [[unlikely]]
-        release_frame(frame);
+    inlined::put_frame(frame);
 }
 
 void note_foreign_translation(Frame& frame, bool writable) {
@@ -79,17 +63,7 @@ bool get_writable(Frame& frame) {
 }
 
 void put_writable(Frame& frame) {
-    // A stale writable translation may outlive the last reference: the stamp makes the next user of another
-    // type flush it.
-    // Whoever takes the count to zero sets it before: of two at once, one sees the other's step and looks
-    // again.
-    uint64_t seen = frame.type.load(std::memory_order_relaxed);
-    do {
-        const TypeWord word{seen};
-        BUG_ON(word.count() == 0 || word.type() != FrameType::kWritable);
-        if (word.count() == 1) frame.set_stamp(take_flush_stamp());
-    } while (!frame.type.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,
-                                               std::memory_order_relaxed));
+    inlined::put_writable(frame);
 }
 
 }  // namespace torii

@@ -142,6 +142,8 @@ inline constexpr unsigned kSectionShift = 15;
     return Mfn(static_cast<uint64_t>(&frame - frame_table.base));
 }
 
+// The next few, on a path where a call counts: frame_references.h.
+
 // Takes a reference if the frame exists, is allocated and belongs to `owner`.
 [[nodiscard]] bool get_frame(Mfn mfn, DomId owner);
 // Takes another reference; the caller holds one already.

@@ -380,4 +380,8 @@ void copy_frame(Mfn to, Mfn from) {
     asm volatile("rep movsq" : "+D"(out), "+S"(in), "+c"(words) : : "memory");
 }
 
+void move_guest_bytes(void* to, const void* from, uint64_t bytes) {
+    memmove(to, from, bytes);
+}
+
 }  // namespace torii

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/grant/pinning.h"
 #include "unit/core/grant/grant_world.h"
 
 namespace torii::test {
@@ -26,6 +27,11 @@ struct Pin {
     const Frame* frame;
     GrantTable::Pin held;
 };
+
+void end_pin(const GrantTable::Pin& pin, GrantAccess access) {
+    access == GrantAccess::kWrite ? GrantTable::unpin<GrantAccess::kWrite>(pin)
+                                  : GrantTable::unpin<GrantAccess::kRead>(pin);
+}
 
 class World {
 public:
@@ -77,7 +83,7 @@ public:
         // Both ways to say which.
         GrantTable& table = domains[pin.owner]->table;
         if (random() % 2 == 0) {
-            table.unpin(pin.held, pin.access);
+            end_pin(pin.held, pin.access);
         } else {
             table.unpin(pin.ref, pin.access);
         }
@@ -175,7 +181,7 @@ TEST(GrantModel, RacingUsersAndAHostileOwner) {
             if (owner.table.pin(ref, user, access, pin) != GrantStatus::kOkay) continue;
             EXPECT_GE(references(*pin.frame()), 2u);
             EXPECT_GE(writers(*pin.frame()), access == GrantAccess::kWrite ? 1u : 0u);
-            owner.table.unpin(pin, access);
+            end_pin(pin, access);
             ++pinned;
         }
     };
@@ -246,7 +252,7 @@ TEST(GrantModel, AnHonestOwnersFramesAreNeverMixedUp) {
         }
         ++pinned;
         wrong += mfn_of(*pin.frame()).raw() != __atomic_load_n(&owner.entry(ref).frame, __ATOMIC_RELAXED);
-        owner.table.unpin(pin, GrantAccess::kRead);
+        end_pin(pin, GrantAccess::kRead);
     }
     stop = true;
     guest.join();
