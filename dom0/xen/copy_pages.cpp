@@ -126,6 +126,7 @@ bool CopyPages::grow() noexcept {
 }
 
 bool CopyPages::copy(backend::DomId guest, std::span<GrantCopySegment> segments) noexcept {
+    if (used_ == 0) return false;
     const auto begin = reinterpret_cast<uintptr_t>(range_.data());
     const abi::RawGrantRef* const grefs = grefs_.data();
     size_t first = 0;  // of the segments whose copies are not carried out
