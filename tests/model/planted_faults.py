@@ -14,6 +14,7 @@ usage: planted_faults.py --check              whether the sources still have all
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -197,8 +198,8 @@ MACHINE_FAULTS = {
 ALL = FAULTS | THREAD_FAULTS | MACHINE_FAULTS
 
 
-def link(build, folder, target, changed, sanitizers):
-    """Links a test with the changed objects before the libraries, which then don't give theirs; returns the program."""
+def link(build, folder, target, core, sanitizers):
+    """Links a test with the changed core; returns the program."""
     objects = []
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         for entry in json.load(file):
@@ -207,9 +208,8 @@ def link(build, folder, target, changed, sanitizers):
             if f"/{target}.dir/" in made:
                 objects.append(made)
     program = os.path.join(folder, target)
-    subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, *changed,
-                    "-Wl,--start-group", os.path.join(build, "tests/kit/libtorii_test_kit_parts.a"),
-                    os.path.join(build, "hypervisor/libtorii_core_host.a"), "-Wl,--end-group", "-lgtest_main", "-lgtest", "-lpthread"],
+    subprocess.run(["g++", f"-fsanitize={sanitizers}", "-o", program, *objects, "-Wl,--start-group",
+                    os.path.join(build, "tests/kit/libtorii_test_kit_parts.a"), core, "-Wl,--end-group", "-lgtest_main", "-lgtest", "-lpthread"],
                    check=True)
     return program
 
@@ -237,7 +237,7 @@ def write_changed(name, folder):
 
 
 def plant(build, folder, name):
-    """Builds the changed file, or what includes it; returns the objects."""
+    """Builds the changed file, or what includes it; returns the core's library with that in place of the right objects."""
     relative = ALL[name][0]
     users = USERS_OF.get(relative)
     if users:
@@ -257,11 +257,14 @@ def plant(build, folder, name):
         objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
         command[command.index("-o") + 1] = objects[-1]
         subprocess.run([*command, "-Wno-error", "-w"], cwd=directory, check=True)
-    return objects
+    made = os.path.join(folder, "libtorii_core_host.a")
+    shutil.copy(os.path.join(build, "hypervisor/libtorii_core_host.a"), made)
+    subprocess.run(["ar", "r", made, *objects], check=True)
+    return made
 
 
 def is_caught_by_threads(build, folder, made, _):
-    """Whether threads_test fails with the changed objects: by a race, a recount, a rank of locks, or no end."""
+    """Whether threads_test fails with the changed core: by a race, a recount, a rank of locks, or no end."""
     program = link(build, folder, "threads_test", made, "thread")
     try:
         ended = subprocess.run([program], timeout=600, capture_output=True,
@@ -275,7 +278,7 @@ def is_caught_by_threads(build, folder, made, _):
 
 
 def is_caught(build, folder, made, relative):
-    """Which test fails with the changed objects; None when none does."""
+    """Which test fails with the changed core; None when none does."""
     tests = next(names for part, names in TESTS_OF.items() if relative.startswith(part))
     for target in tests:
         program = link(build, folder, target, made, "address,undefined")
