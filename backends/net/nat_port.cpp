@@ -155,13 +155,13 @@ void NatPort::greet(const NatHello& hello) {
         const NatSettings settings{.mtu = mtu_, .host_loopback = attachment_.host_loopback ? 1u : 0u};
         send_control(nat_message(NatMessage::kConfigure, 0, settings));
     }
+    user_.link_changed(true);
     // The helper passes over those that it has. The interface works without one whose port is taken.
     for (const PortForward& forward : attachment_.forwards) {
         request_forward(forward, true, [this](const std::string& problem) {
             if (!problem.empty()) user_.trouble(problem);
         });
     }
-    user_.link_changed(true);
     user_.port_ready();
 }
 

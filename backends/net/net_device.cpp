@@ -82,7 +82,7 @@ public:
     }
 
     NetState state() const { return state_; }
-    std::string problem() const { return peer_.problem(); }
+    std::string problem() const { return peer_.problem().empty() ? port_problem_ : peer_.problem(); }
     NetStatistics statistics() const { return counters_->get(); }
 
     void close(bool force) {
@@ -144,10 +144,18 @@ private:
                     reply([problem](Implementation& self) { self.broken(problem); });
                 },
             .link_changed =
-                [reply = reply()](bool up) { reply([up](Implementation& self) { self.show_link(up); }); },
+                [reply = reply()](bool up) {
+                    reply([up](Implementation& self) {
+                        if (up) self.port_problem_.clear();
+                        self.show_link(up);
+                    });
+                },
             .trouble =
                 [reply = reply()](const std::string& sentence) {
-                    reply([sentence](Implementation& self) { self.events_.trouble(sentence); });
+                    reply([sentence](Implementation& self) {
+                        self.port_problem_ += (self.port_problem_.empty() ? "" : " ") + sentence;
+                        self.events_.trouble(sentence);
+                    });
                 },
             .nat_helper_wanted =
                 [reply = reply()] {
@@ -328,6 +336,7 @@ private:
     std::shared_ptr<NetCounters> counters_ = std::make_shared<NetCounters>();
     std::shared_ptr<Part> part_ = std::make_shared<Part>();
     XenbusPeer peer_;
+    std::string port_problem_;  // since the link last came up
     std::unique_ptr<DeviceStore::Watch> multicast_watch_;
     NetState state_ = NetState::kOpening;
     bool closing_ = false;

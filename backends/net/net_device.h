@@ -51,8 +51,9 @@ public:
     NetDevice& operator=(const NetDevice&) = delete;
 
     NetState state() const;
-    // What the guest's driver did for which the interface was closed, as a sentence; empty when it did not,
-    // or came back.
+    // What is wrong, in sentences: what the guest's driver did for which the interface was closed, until it
+    // comes back; or what failed at the other side (a port forward, a tap that was removed), until the link
+    // comes up again. Empty: nothing.
     std::string problem() const;
     // From any thread.
     NetStatistics statistics() const;

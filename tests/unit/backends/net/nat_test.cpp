@@ -16,7 +16,10 @@
 
 #include "net/headers.h"
 #include "net/nat_port.h"
+#include "net/net_device.h"
 #include "net/offload.h"
+#include "unit/backends/kit/fake_guest.h"
+#include "unit/backends/kit/fake_store.h"
 #include "unit/backends/net/packets.h"
 #include "unit/backends/net/poll_loop.h"
 
@@ -24,6 +27,7 @@ namespace torii::backend::net {
 namespace {
 
 using namespace test;
+using namespace torii::backend::test;
 using namespace std::chrono_literals;
 
 constexpr Ipv4Address kGuestIp{{10, 0, 2, 15}};
@@ -338,6 +342,54 @@ TEST_F(Nat, AHelperThatDiesIsAskedForAndFoundAgain) {
     helper_.reset();
     helper_ = std::make_unique<Helper>(attachment_.socket_path);
     EXPECT_TRUE(run_until([this] { return up_; }));
+}
+
+// A device's thread and the daemon's loop in one.
+class OneThread final : public DeviceThread {
+public:
+    explicit OneThread(PollLoop& loop)
+        : loop_(loop), channels_([this](std::function<void()> action) { loop_.post(std::move(action)); }) {}
+    IoLoop& loop() override { return loop_; }
+    EventChannels& event_channels() override { return channels_; }
+    std::unique_ptr<GuestMemory> open_memory(DomId) override {
+        throw std::logic_error("no guest connects here");
+    }
+
+private:
+    PollLoop& loop_;
+    FakeEventChannels channels_;
+};
+
+TEST_F(Nat, AForwardThatFailedIsAProblemOfItsDeviceUntilTheNextHelper) {
+    port_.reset();
+    uint16_t taken = 0;
+    const int server = host_socket(true, taken);
+    attachment_.forwards = {parse_port_forward("tcp:127.0.0.1:" + std::to_string(taken) + ":80")};
+    NetConfig config;
+    config.backend_path = "backend";
+    config.frontend_path = "frontend";
+    config.domid = DomId(3);
+    config.mac = kMacA;
+    config.attachment = attachment_;
+    FakeStore store;
+    const auto thread = std::make_shared<OneThread>(*loop_);
+    std::vector<std::string> log;
+    NetDevice device(config, thread, store,
+                     [this](std::function<void()> action) { loop_->post(std::move(action)); },
+                     {.state_changed = nullptr,
+                      .closed = nullptr,
+                      .trouble = [&](const std::string& sentence) { log.push_back(sentence); },
+                      .nat_helper_wanted = nullptr});
+    ASSERT_TRUE(run_until([&] { return !device.problem().empty(); }));
+    EXPECT_NE(device.problem().find("in use"), std::string::npos) << device.problem();
+    EXPECT_EQ(log, std::vector<std::string>{device.problem()});
+
+    ::close(server);
+    helper_.reset();
+    helper_ = std::make_unique<Helper>(attachment_.socket_path);
+    EXPECT_TRUE(run_until([&] { return device.problem().empty(); }));
+    device.close(true);
+    run_until([&] { return device.state() == NetState::kClosed; });
 }
 
 TEST_F(Nat, EndsWhenTold) {
