@@ -24,6 +24,8 @@ struct DeviceOptions {
     std::string device;
     std::string source;
     std::string bytes;
+    std::string send_limit;
+    std::string receive_limit;
     int64_t requests = 0;
     double wait_seconds = 30;
     bool force = false;
@@ -86,7 +88,12 @@ ExitCode attach_disk(const Context& context, const DeviceOptions& options) {
 ExitCode attach_net(const Context& context, const DeviceOptions& options) {
     v1::Request request;
     request.mutable_attach()->set_domain(options.domain);
-    *request.mutable_attach()->mutable_net() = options.net;
+    v1::Net& net = *request.mutable_attach()->mutable_net();
+    net = options.net;
+    if (!options.send_limit.empty())
+        net.mutable_from_guest()->set_per_second(parse_bytes(options.send_limit));
+    if (!options.receive_limit.empty())
+        net.mutable_to_guest()->set_per_second(parse_bytes(options.receive_limit));
     return attach(context, request);
 }
 
@@ -187,6 +194,9 @@ void add_attach_net(CLI::App* attach, Context& context) {
                 net.add_addresses(address);
         },
         "The only IP addresses that it may send from (default: any)");
+    command->add_option("--send-limit", options->send_limit, "The most bytes that it sends in a second: 10M");
+    command->add_option("--receive-limit", options->receive_limit,
+                        "The most bytes that it receives in a second");
     on_chosen(command, options, context, attach_net);
 }
 

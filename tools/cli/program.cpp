@@ -43,6 +43,24 @@ bool is_verb(const CLI::App& app, const std::string& word) {
     return false;
 }
 
+// What the arguments lack, of the command that they got to.
+void say_what_is_missing(const CLI::App& app, const CLI::RequiredError& error) {
+    const CLI::App* command = &app;
+    std::string line = "torii";
+    while (!command->get_subcommands().empty()) {
+        command = command->get_subcommands().front();
+        line += " " + command->get_name();
+    }
+    std::string names;
+    const auto parts = command->get_subcommands([](const CLI::App*) { return true; });
+    for (const CLI::App* part : parts)
+        names += (names.empty() ? "" : part == parts.back() ? " or " : ", ") + part->get_name();
+    const std::string missing = command == &app ? "a verb is missing"
+                                : parts.empty() ? error.what()
+                                                : "goes on with " + names;
+    std::fprintf(stderr, "torii: `%s`: %s. See `%s --help`\n", line.c_str(), missing.c_str(), line.c_str());
+}
+
 }  // namespace
 
 int run_program(int argument_count, char** arguments) {
@@ -73,7 +91,7 @@ int run_program(int argument_count, char** arguments) {
     } catch (const CLI::RequiredError& error) {
         const std::string word = first_word(argument_count, arguments);
         if (word.empty() || is_verb(app, word)) {
-            app.exit(error);
+            say_what_is_missing(app, error);
         } else {
             std::fprintf(stderr, "torii: there is no verb \"%s\": `torii --help` lists them\n", word.c_str());
         }

@@ -32,10 +32,12 @@ TEST_F(DeviceVerbs, AttachShowDetach) {
     Answer answer = torii({"attach", "disk", "web1", "/images/a.raw", "--iops", "50"});
     EXPECT_EQ(answer.status, 0) << answer.error;
     EXPECT_EQ(answer.out, "xvda: /images/a.raw (raw), 1 MiB, connected\n");
-    answer =
-        torii({"--json", "attach", "net", "web1", "--forward", "tcp:2222:22", "--forward", "tcp:8080:80"});
+    answer = torii({"--json", "attach", "net", "web1", "--forward", "tcp:2222:22", "--forward", "tcp:8080:80",
+                    "--send-limit", "10M", "--receive-limit", "1G"});
     EXPECT_EQ(answer.status, 0) << answer.error;
     EXPECT_TRUE(has(answer, R"("forwards":["tcp:2222:22","tcp:8080:80"])")) << answer.out;
+    EXPECT_EQ(factory_.last_net.from_guest().per_second(), 10u << 20);
+    EXPECT_EQ(factory_.last_net.to_guest().per_second(), 1u << 30);
     answer = torii({"devices"});
     EXPECT_TRUE(has(answer, "web1    xvda    connected")) << answer.out;
     EXPECT_TRUE(has(answer, "nat 00:16:3e:")) << answer.out;
@@ -86,7 +88,10 @@ TEST_F(DeviceVerbs, WhatCannotBe) {
     expect_refused(torii({"attach", "net", "web1", "--attachment", "none", "--forward", "tcp:1:1"}), 2,
                    {"only a nat"});
     expect_refused(torii({"detach", "web1", "xvda"}), 2, {"no device xvda", "none"});
-    EXPECT_EQ(torii({"attach"}).status, 2);
+    expect_refused(torii({"attach"}), 2, {"`torii attach`: goes on with disk or net"});
+    expect_refused(torii({"attach", "disk"}), 2, {"`torii attach disk`: DOMAIN is required"});
+    expect_refused(torii({"attach", "web1", "/images/a.raw"}), 2,
+                   {"`torii attach`: goes on with disk or net"});
     EXPECT_EQ(torii({"devices"}).status, 0);
 }
 

@@ -53,8 +53,9 @@ public:
         if (device->opening && opening) opening(place.backend_path);
         return device;
     }
-    std::unique_ptr<GuestDevice> make_net(const DevicePlace& place, const v1::Net&,
+    std::unique_ptr<GuestDevice> make_net(const DevicePlace& place, const v1::Net& net,
                                           GuestDevice::Events events) override {
+        last_net = net;
         return std::make_unique<Device>(*this, place, std::move(events));
     }
     void clean_up(const DevicePlace& place) override { left_behind.erase(place.backend_path); }
@@ -72,6 +73,7 @@ public:
     }
 
     std::map<std::string, Device*> devices;  // by back end's path
+    v1::Net last_net;
     std::set<std::string> left_behind;
     std::vector<std::string> closed;  // by force, not told yet
     std::string in_use = "/in-use";   // opening it takes time; `opening` is told the backend path
