@@ -3,6 +3,8 @@
 #include <torii/cpu_set.h>
 #include <torii/failure.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -118,13 +120,17 @@ Description parse_description(const std::string& text, const std::string& path) 
 }
 
 Description read_description(const std::string& path) {
+    const auto refuse = [&path](int reason) {
+        throw Failure(ErrorCode::kConfigurationSyntax,
+                      "the description " + path + " cannot be read: " + std::strerror(reason));
+    };
+    errno = 0;
     std::ifstream stream(path, std::ios::binary);
-    if (!stream) throw Failure(ErrorCode::kConfigurationSyntax, "cannot open the description " + path);
+    if (!stream) refuse(errno);
+    if (fs::is_directory(path)) refuse(EISDIR);
     std::ostringstream text;
     text << stream.rdbuf();
-    if (stream.bad() || fs::is_directory(path)) {
-        throw Failure(ErrorCode::kConfigurationSyntax, "cannot read the description " + path);
-    }
+    if (stream.bad()) refuse(errno);
     return parse_description(text.str(), path);
 }
 

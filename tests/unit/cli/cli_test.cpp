@@ -169,6 +169,12 @@ TEST(Description, MistakesInSectionsNameTheirLine) {
     EXPECT_NE(sentence("[[disk]]\nsource = \"a\"\niops = -1").find("cannot be -1"), std::string::npos);
 }
 
+TEST(Description, WhyAFileCannotBeReadIsSaid) {
+    EXPECT_EQ(refusal([] { read_description("/no/such.toml"); }),
+              "the description /no/such.toml cannot be read: No such file or directory");
+    EXPECT_EQ(refusal([] { read_description("/"); }), "the description / cannot be read: Is a directory");
+}
+
 TEST(Json, NestsAndEscapes) {
     JsonWriter json;
     json.begin_object();
