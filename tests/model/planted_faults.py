@@ -160,7 +160,7 @@ THREAD_FAULTS = {
         MEMORY + "frame_references.h",
         "    } while (!frame.type.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,\n"
         "                                               std::memory_order_relaxed));\n",
-        "    } while (false);\n    frame.type.store(seen - 1);\n"),
+        "    } while (false);\n    for (volatile int wait = 0; wait < 2000; wait = wait + 1) {}\n    frame.type.store(seen - 1);\n"),
     "grant-pinned-without-lock": (
         GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    const bool pinned",
         "    struct { void unlock() {} } guard;\n    const bool pinned"),
