@@ -16,7 +16,7 @@ constexpr size_t kReceiveBatch = 128;
 constexpr size_t kBacklogFrames = 512;
 constexpr size_t kBacklogMemory = 4 << 20;
 
-// What one call plans at most: the last frame may begin before the batch is full.
+// What one call plans at most, of so many frames: the last may begin before the batch is full.
 constexpr size_t kMostReceiveCopies = kReceiveBatch + kMaxFrame / kGuestPageSize + 1;
 constexpr size_t kMostReceiveAnswers = kMostReceiveCopies + 2 * kReceiveBatch;
 
@@ -249,7 +249,7 @@ void NetQueue::serve_receive() {
     while (!backlog_.empty()) {
         planned_ = {};
         size_t frames = 0;
-        while (frames < backlog_.size() && planned_.copies < kReceiveBatch &&
+        while (frames < std::min(backlog_.size(), kReceiveBatch) && planned_.copies < kReceiveBatch &&
                rx_.available() >= slots_for(*backlog_[frames])) {
             plan_receive(*backlog_[frames++]);
         }
