@@ -100,9 +100,10 @@ private:
     void draw() {
         if (!activity_) return;
         const size_t rows = screen_.rows();
+        const size_t columns = screen_.columns();
         std::string text = "torii top: q leaves, v shows or hides vCPUs\n";
-        text += render_activity(*activity_, vcpus_);
-        screen_.draw(fit_screen(text, rows, screen_.columns()));
+        text += render_activity(*activity_, vcpus_, columns);
+        screen_.draw(fit_screen(text, rows, columns));
     }
 
     Connection& connection_;

@@ -111,6 +111,29 @@ void add_vcpu_rows(std::vector<std::vector<std::string>>& rows, const DomainActi
     }
 }
 
+size_t widest_line(const std::string& text) {
+    size_t widest = 0;
+    for (size_t start = 0; start < text.size();) {
+        const size_t end = std::min(text.find('\n', start), text.size());
+        widest = std::max(widest, end - start);
+        start = end + 1;
+    }
+    return widest;
+}
+
+// The table, without the shares of time that CPU% and WAIT% say most of, as far as it is too wide with them.
+std::string render_fitting(std::vector<std::vector<std::string>> rows, size_t columns) {
+    std::string table = render_table(rows);
+    for (const char* const spare : {"OFFLINE%", "BLOCKED%", "RUN%"}) {
+        if (widest_line(table) <= columns) break;
+        const auto place = std::find(rows[0].begin(), rows[0].end(), spare) - rows[0].begin();
+        for (std::vector<std::string>& row : rows)
+            row.erase(row.begin() + place);
+        table = render_table(rows);
+    }
+    return table;
+}
+
 void write_shares(JsonWriter& json, const std::optional<TimeShares>& shares) {
     const auto field = [&](const char* name, double TimeShares::*part) {
         json.key(name);
@@ -198,7 +221,7 @@ Activity compare(const v1::VcpuReport& before, const v1::VcpuReport& after) {
     return activity;
 }
 
-std::string render_activity(const Activity& activity, bool vcpus) {
+std::string render_activity(const Activity& activity, bool vcpus, size_t columns) {
     const size_t domains = activity.domains.size();
     std::string text = std::to_string(domains) + (domains == 1 ? " domain, " : " domains, ") +
                        std::to_string(activity.cpus) + " CPUs, " + fixed(activity.busy_percent) +
@@ -220,7 +243,7 @@ std::string render_activity(const Activity& activity, bool vcpus) {
             rows.back().push_back(rate_text(domain.traffic, kRates[i]));
         if (vcpus) add_vcpu_rows(rows, domain);
     }
-    return text + render_table(rows);
+    return text + render_fitting(std::move(rows), columns);
 }
 
 std::string render_activity_json(const Activity& activity) {

@@ -52,8 +52,9 @@ struct Activity {
 // Domains that are in one of both only have used nothing yet.
 Activity compare(const v1::VcpuReport& before, const v1::VcpuReport& after);
 
-// A line about the machine, a heading, the domains; with a row for each vCPU if wanted.
-std::string render_activity(const Activity& activity, bool vcpus);
+// A line about the machine, a heading, the domains; with a row for each vCPU if wanted. Of a table wider than
+// `columns`, what is said elsewhere as well is left out.
+std::string render_activity(const Activity& activity, bool vcpus, size_t columns = SIZE_MAX);
 // One object in one line.
 std::string render_activity_json(const Activity& activity);
 

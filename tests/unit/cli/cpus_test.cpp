@@ -223,6 +223,15 @@ TEST(Top, DisksAndNetworksOfWhoHasThem) {
               std::string::npos)
         << render_activity(activity, true);
     EXPECT_NE(render_activity_json(activity).find("\"send_bytes_per_second\":1024"), std::string::npos);
+    // A narrow terminal has room for what they do.
+    const std::string narrow = render_activity(activity, true, 80);
+    EXPECT_NE(
+        narrow.find("NAME      ID  STATE    VCPUS  CPU%  WAIT%  MEMORY   READ/s  WRITE/s  RECV/s  SEND/s\n"),
+        std::string::npos)
+        << narrow;
+    EXPECT_NE(narrow.find("  vCPU 1      offline  -      0.0   0.0 "), std::string::npos) << narrow;
+    EXPECT_EQ(render_activity(activity, false, 105), render_activity(activity, false));
+    EXPECT_EQ(render_activity(activity, false, 10), render_activity(activity, false, 80));
     // Another daemon counts from nothing.
     before.set_taken_ns(5 * kSecond);
     EXPECT_DOUBLE_EQ(compare(after, before).domains[0].traffic->read, 0);
