@@ -1,6 +1,5 @@
 #include "block/engine_nbd.h"
 
-#include <libnbd.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -17,8 +16,12 @@ constexpr std::chrono::nanoseconds kRetry = 50ms;
 constexpr uint64_t kLargestDiscard = uint64_t{1} << 30;
 constexpr uint32_t kAnyBlock = 512;
 
-std::string last_error() {
-    const char* const error = nbd_get_error();
+}  // namespace
+
+NbdEngine::NbdEngine(IoLoop& loop, NbdImage image) : loop_(loop), image_(std::move(image)) {}
+
+std::string NbdEngine::last_error() const {
+    const char* const error = nbd_.get_error();
     std::string text = error != nullptr ? error : "unknown error";
     // Which of its functions failed is libnbd's matter.
     const size_t function_end = text.find(": ");
@@ -26,12 +29,8 @@ std::string last_error() {
     return text;
 }
 
-}  // namespace
-
-NbdEngine::NbdEngine(IoLoop& loop, NbdImage image) : loop_(loop), image_(std::move(image)) {}
-
 NbdEngine::~NbdEngine() {
-    if (handle_ != nullptr) nbd_close(handle_);
+    if (handle_ != nullptr) nbd_.close(handle_);
 }
 
 // --- connecting
@@ -56,15 +55,15 @@ void NbdEngine::timed(int32_t) {
 }
 
 void NbdEngine::try_connect() {
-    handle_ = nbd_create();
-    const bool asked = handle_ != nullptr && nbd_aio_connect_uri(handle_, image_.uri.c_str()) == 0;
+    handle_ = nbd_.create();
+    const bool asked = handle_ != nullptr && nbd_.aio_connect_uri(handle_, image_.uri.c_str()) == 0;
     timer_.pending = true;
     if (asked) {
         loop_.after(kRetry, timer_);
         return negotiate();
     }
     const std::string problem = last_error();
-    nbd_close(std::exchange(handle_, nullptr));
+    nbd_.close(std::exchange(handle_, nullptr));
     if (give_up_at_ && loop_.now() >= *give_up_at_) {
         timer_.pending = false;
         return give_up(problem);
@@ -74,31 +73,31 @@ void NbdEngine::try_connect() {
 }
 
 void NbdEngine::negotiate() {
-    if (nbd_aio_is_ready(handle_) == 1) return describe();
-    if (nbd_aio_is_dead(handle_) == 1 || nbd_aio_is_closed(handle_) == 1) {
+    if (nbd_.aio_is_ready(handle_) == 1) return describe();
+    if (nbd_.aio_is_dead(handle_) == 1 || nbd_.aio_is_closed(handle_) == 1) {
         const std::string problem = last_error();
         const bool again = !give_up_at_ || loop_.now() < *give_up_at_;
         if (!again) return give_up(problem);
         // The timer, which is running, tries again. What waits for the connection is over with it.
         if (readable_.pending) loop_.cancel(readable_);
         if (writable_.pending) loop_.cancel(writable_);
-        nbd_close(std::exchange(handle_, nullptr));
+        nbd_.close(std::exchange(handle_, nullptr));
         return;
     }
     listen();
 }
 
 void NbdEngine::describe() {
-    const int64_t bytes = nbd_get_size(handle_);
+    const int64_t bytes = nbd_.get_size(handle_);
     if (bytes < 0) return give_up(last_error());
     geometry_.bytes = static_cast<uint64_t>(bytes);
-    const int64_t smallest = nbd_get_block_size(handle_, LIBNBD_SIZE_MINIMUM);
-    const int64_t preferred = nbd_get_block_size(handle_, LIBNBD_SIZE_PREFERRED);
+    const int64_t smallest = nbd_.get_block_size(handle_, LIBNBD_SIZE_MINIMUM);
+    const int64_t preferred = nbd_.get_block_size(handle_, LIBNBD_SIZE_PREFERRED);
     geometry_.block_size = std::max(kAnyBlock, static_cast<uint32_t>(std::max<int64_t>(smallest, 0)));
     geometry_.physical_block_size = std::clamp<uint32_t>(
         static_cast<uint32_t>(std::max<int64_t>(preferred, 0)), geometry_.block_size, 4096);
-    geometry_.read_only = nbd_is_read_only(handle_) == 1;
-    geometry_.can_discard = nbd_can_trim(handle_) == 1;
+    geometry_.read_only = nbd_.is_read_only(handle_) == 1;
+    geometry_.can_discard = nbd_.can_trim(handle_) == 1;
     geometry_.discard_granularity = geometry_.physical_block_size;
     if (geometry_.read_only && !image_.read_only) {
         return give_up("the server offers it for reading only: attach it read-only");
@@ -124,8 +123,8 @@ void NbdEngine::submit(BlockIo& io) {
 void NbdEngine::issue(BlockIo& io) {
     const bool flushes = io.kind == BlockIo::Kind::kFlush;
     // A server that has no flush has nothing to flush.
-    if (flushes && nbd_can_flush(handle_) == 0) return end_later(io, 0);
-    if (ask(io) < 0) end_later(io, nbd_get_errno() != 0 ? nbd_get_errno() : EIO);
+    if (flushes && nbd_.can_flush(handle_) == 0) return end_later(io, 0);
+    if (ask(io) < 0) end_later(io, nbd_.get_errno() != 0 ? nbd_.get_errno() : EIO);
 }
 
 int64_t NbdEngine::ask(BlockIo& io) {
@@ -133,14 +132,14 @@ int64_t NbdEngine::ask(BlockIo& io) {
         .callback = &NbdEngine::command_ended, .user_data = &io, .free = nullptr};
     switch (io.kind) {
         case BlockIo::Kind::kRead:
-            return nbd_aio_pread(handle_, io.memory.data(), io.length, io.offset, ended, 0);
+            return nbd_.aio_pread(handle_, io.memory.data(), io.length, io.offset, ended, 0);
         case BlockIo::Kind::kWrite:
-            return nbd_aio_pwrite(handle_, io.memory.data(), io.length, io.offset, ended, 0);
+            return nbd_.aio_pwrite(handle_, io.memory.data(), io.length, io.offset, ended, 0);
         case BlockIo::Kind::kFlush:
-            return nbd_aio_flush(handle_, ended, 0);
+            return nbd_.aio_flush(handle_, ended, 0);
         case BlockIo::Kind::kDiscard:
-            return nbd_aio_trim(handle_, std::min(io.length - io.engine_progress, kLargestDiscard),
-                                io.offset + io.engine_progress, ended, 0);
+            return nbd_.aio_trim(handle_, std::min(io.length - io.engine_progress, kLargestDiscard),
+                                 io.offset + io.engine_progress, ended, 0);
     }
     return -1;
 }
@@ -176,9 +175,9 @@ void NbdEngine::progressed(BlockIo& io, int32_t result) {
 
 void NbdEngine::listen() {
     if (handle_ == nullptr || closing_) return;
-    const int file = nbd_aio_get_fd(handle_);
+    const int file = nbd_.aio_get_fd(handle_);
     if (file < 0) return;
-    const unsigned direction = nbd_aio_get_direction(handle_);
+    const unsigned direction = nbd_.aio_get_direction(handle_);
     if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0 && !std::exchange(readable_.pending, true)) {
         loop_.poll(file, POLLIN, readable_);
     }
@@ -192,7 +191,8 @@ void NbdEngine::readable(int32_t result) {
     if (handle_ == nullptr) return;
     // It was for a connection before this one.
     if (result == -ECANCELED) return listen();
-    if ((nbd_aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_READ) != 0) (void)nbd_aio_notify_read(handle_);
+    if ((nbd_.aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_READ) != 0)
+        (void)nbd_.aio_notify_read(handle_);
     return opened_ ? negotiate() : listen();
 }
 
@@ -201,8 +201,8 @@ void NbdEngine::writable(int32_t result) {
     if (handle_ == nullptr) return;
     // It was for a connection before this one.
     if (result == -ECANCELED) return listen();
-    if ((nbd_aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_WRITE) != 0)
-        (void)nbd_aio_notify_write(handle_);
+    if ((nbd_.aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_WRITE) != 0)
+        (void)nbd_.aio_notify_write(handle_);
     return opened_ ? negotiate() : listen();
 }
 
@@ -222,7 +222,7 @@ void NbdEngine::close(std::function<void()> closed) {
 
 void NbdEngine::finish_close() {
     if (!closed_ || readable_.pending || writable_.pending || timer_.pending) return;
-    if (handle_ != nullptr) nbd_close(std::exchange(handle_, nullptr));
+    if (handle_ != nullptr) nbd_.close(std::exchange(handle_, nullptr));
     // It may hold the last reference to this object.
     loop_.post(std::exchange(closed_, nullptr));
 }

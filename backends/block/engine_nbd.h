@@ -17,8 +17,7 @@
 #include <vector>
 
 #include "block/block_engine.h"
-
-struct nbd_handle;
+#include "block/nbd_library.h"
 
 namespace torii::backend {
 
@@ -29,6 +28,7 @@ struct NbdImage {
 
 class NbdEngine final : public BlockEngine {
 public:
+    // Throws Failure: libnbd is not there.
     NbdEngine(IoLoop& loop, NbdImage image);
     ~NbdEngine() override;
 
@@ -72,7 +72,10 @@ private:
     void listen();
     void finish_close();
 
+    std::string last_error() const;
+
     IoLoop& loop_;
+    const NbdLibrary& nbd_ = NbdLibrary::get();
     const NbdImage image_;
     nbd_handle* handle_ = nullptr;
     BlockGeometry geometry_;

@@ -274,6 +274,18 @@ TEST_F(Nbd, ReadsWritesFlushesAndTrims) {
     close(engine);
 }
 
+TEST(NbdLibrary, AMachineWithoutItIsToldHowToGetIt) {
+    for (const char* file : {"libnbd-that-is-not-there.so", "libc.so.6"}) {
+        try {
+            NbdLibrary::load(file);
+            ADD_FAILURE() << file;
+        } catch (const Failure& failure) {
+            EXPECT_NE(std::string(failure.what()).find("apt-get install libnbd0"), std::string::npos)
+                << failure.what();
+        }
+    }
+}
+
 TEST_F(Nbd, TheServerTakesTheNextClientWhenTheLastHasGone) {
     serve();
     auto first = std::make_unique<NbdEngine>(loop, NbdImage{.uri = uri()});
