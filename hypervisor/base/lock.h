@@ -57,11 +57,8 @@ public:
 
     void lock() {
         lock_rank_enter(rank_, this);
-        while (held_.exchange(true, std::memory_order_acquire))
-            [[unlikely]] {
-                while (held_.load(std::memory_order_relaxed))
-                    serve_while_waiting();
-            }
+        if (held_.exchange(true, std::memory_order_acquire)) [[unlikely]]
+            wait();
     }
     void unlock() {
         ASSERT(held_.load(std::memory_order_relaxed));
@@ -71,6 +68,14 @@ public:
     [[nodiscard]] bool is_held() const { return held_.load(std::memory_order_relaxed); }
 
 private:
+    // Until it is ours. Not inlined: there are many places where locks are taken.
+    [[gnu::cold, gnu::noinline]] void wait() {
+        do {
+            while (held_.load(std::memory_order_relaxed))
+                serve_while_waiting();
+        } while (held_.exchange(true, std::memory_order_acquire));
+    }
+
     std::atomic<bool> held_{false};
     LockRank rank_;
     friend class LockBoth;

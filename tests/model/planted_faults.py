@@ -165,8 +165,8 @@ THREAD_FAULTS = {
         GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    const bool pinned",
         "    struct { void unlock() {} } guard;\n    const bool pinned"),
     "grant-unlocked-before-its-count": (
-        GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    if constexpr",
-        "    LockGuard guard(active.lock);\n    guard.unlock();\n    if constexpr"),
+        GRANT + "pinning.h", "    LockGuard guard(active.lock);\n    if (access",
+        "    LockGuard guard(active.lock);\n    guard.unlock();\n    if (access"),
     "handle-claimed-in-two-steps": (
         GRANT + "maptrack.cpp",
         "    if (!mapping.state.compare_exchange_strong(seen, claimed, std::memory_order_acquire,\n"

@@ -29,10 +29,8 @@ public:
     // Null when there is none; valid until the next call. Dying ones are found.
     [[nodiscard]] Domain* find(abi::RawDomId id) {
         if (id == abi::kDomIdSelf || DomId(id) == caller_.id) return &caller_;
-        if (held_ == nullptr || held_->id != DomId(id)) {
-            drop();
-            held_ = find_domain(DomId(id));
-        }
+        if (held_ == nullptr || held_->id != DomId(id)) [[unlikely]]
+            look_up(DomId(id));
         return held_;
     }
     // As `find`, without the dying: they give nothing any more.
@@ -43,6 +41,7 @@ public:
     }
 
 private:
+    void look_up(DomId id);
     void drop() {
         if (held_ != nullptr) put_domain(*held_);
         held_ = nullptr;

@@ -27,7 +27,13 @@ public:
         const Name name{end.u.gmfn, uint32_t{end.domid} | (is_grant ? kGrant : 0)};
         if (frame_ != nullptr) {
             if (name == name_) return GrantStatus::kOkay;
-            close();
+            if (granter_ != nullptr) {
+                GrantTable::unpin_inlined(pin_, access);
+            } else {
+                if (access == GrantAccess::kWrite) inlined::put_writable(*frame_);
+                inlined::put_frame(*frame_);
+            }
+            frame_ = nullptr;
         }
         name_ = name;
         if (is_grant) [[likely]]
@@ -37,13 +43,14 @@ public:
     // The page, after a successful `open`.
     [[nodiscard]] Mfn mfn() const { return mfn_of(*frame_); }
 
-    [[gnu::always_inline]] void close() {
+    // As before each other page, but once for many, by way of calls.
+    [[gnu::noinline]] void close() {
         if (frame_ == nullptr) return;
         if (granter_ != nullptr) {
-            GrantTable::unpin<access>(pin_);
+            GrantTable::unpin(pin_, access);
         } else {
-            if (access == GrantAccess::kWrite) inlined::put_writable(*frame_);
-            inlined::put_frame(*frame_);
+            if (access == GrantAccess::kWrite) put_writable(*frame_);
+            put_frame(*frame_);
         }
         frame_ = nullptr;
     }
@@ -64,9 +71,9 @@ private:
         const GrantRef ref(end.u.ref);
         if (granter == &caller_) {
             granter_ = nullptr;
-            return granter->grants.take_own<access>(ref, frame_);
+            return granter->grants.take_own(ref, access, frame_);
         }
-        const GrantStatus status = granter->grants.pin<access>(ref, caller_.id, pin_);
+        const GrantStatus status = granter->grants.pin_inlined(ref, caller_.id, access, pin_);
         if (status != GrantStatus::kOkay) [[unlikely]]
             return status;
         frame_ = pin_.frame();

@@ -146,6 +146,11 @@ GrantStatus transfer_one(Domain& from, NamedDomain& targets, const abi::GrantTra
 
 }  // namespace
 
+void NamedDomain::look_up(DomId id) {
+    drop();
+    held_ = find_domain(id);
+}
+
 CallResult transfer_grants(CallContext& context, uint64_t array, uint32_t count) {
     NamedDomain targets(context.domain());
     return for_each_chunk<abi::GrantTransfer, kTransferChunk>(

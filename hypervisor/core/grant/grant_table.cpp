@@ -56,15 +56,22 @@ Result<> GrantTable::add_frame(Mfn page) {
 }
 
 GrantStatus GrantTable::pin(GrantRef ref, DomId user, GrantAccess access, Pin& pin) {
-    return access == GrantAccess::kWrite ? this->pin<GrantAccess::kWrite>(ref, user, pin)
-                                         : this->pin<GrantAccess::kRead>(ref, user, pin);
+    return pin_inlined(ref, user, access, pin);
+}
+
+void GrantTable::unpin(const Pin& pin, GrantAccess access) {
+    unpin_inlined(pin, access);
+}
+
+void GrantTable::withdraw_marks(Place place) {
+    clear_unjustified_marks(place);
 }
 
 void GrantTable::unpin(GrantRef ref, GrantAccess access) {
     Pin pin;
     BUG_ON(!locate(ref, pin.place_));
     pin.frame_ = &frame_at(Mfn(read_once(pin.place_.active->frame)));
-    return access == GrantAccess::kWrite ? unpin<GrantAccess::kWrite>(pin) : unpin<GrantAccess::kRead>(pin);
+    unpin(pin, access);
 }
 
 Frame& GrantTable::pinned_frame(GrantRef ref) const {

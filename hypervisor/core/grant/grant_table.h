@@ -84,18 +84,16 @@ public:
     // it names no frame of the owner. Otherwise `pin` is as it was.
     [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, GrantAccess access, Pin& pin);
     // Ends one pin of that kind. The frame may be gone afterwards, and if it was a dying owner's last, the
-    // owner: the caller holds a reference on it.
+    // owner: the caller holds a reference on it. By the reference: for whoever has kept no more.
+    static void unpin(const Pin& pin, GrantAccess access);
     void unpin(GrantRef ref, GrantAccess access);
     // Both, inlined (core/grant/pinning.h), for GNTTABOP_copy, which pins another page with each element.
-    template <GrantAccess access>
-    [[nodiscard]] abi::GrantStatus pin(GrantRef ref, DomId user, Pin& pin);
-    template <GrantAccess access>
-    static void unpin(const Pin& pin);
+    [[nodiscard]] abi::GrantStatus pin_inlined(GrantRef ref, DomId user, GrantAccess access, Pin& pin);
+    static void unpin_inlined(const Pin& pin, GrantAccess access);
     // The frame of a grant of the owner to itself, for a call of its own: with a reference, and for writing
     // a kWritable type reference as well. No pin: it could name the frame instead, and what it does to its
     // own pages meanwhile is its own business. Errors as of `pin`. Inlined like those.
-    template <GrantAccess access>
-    [[nodiscard]] abi::GrantStatus take_own(GrantRef ref, Frame*& frame) const;
+    [[nodiscard]] abi::GrantStatus take_own(GrantRef ref, GrantAccess access, Frame*& frame) const;
     // The frame of a grant that the caller has pinned.
     [[nodiscard]] Frame& pinned_frame(GrantRef ref) const;
 
@@ -132,6 +130,8 @@ public:
 private:
     [[nodiscard]] bool locate(GrantRef ref, Place& place) const;
     static void clear_unjustified_marks(Place place);
+    // The same, after a pin that failed.
+    [[gnu::cold]] static void withdraw_marks(Place place);
 
     DomId owner_{};
     uint32_t frame_limit_ = 0;

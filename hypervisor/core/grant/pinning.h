@@ -29,8 +29,8 @@ namespace torii {
     clear_marks(*place.shared, active.readers != 0 ? abi::kGtfWriting : kBoth);
 }
 
-template <GrantAccess access>
-[[gnu::always_inline]] inline abi::GrantStatus GrantTable::pin(GrantRef ref, DomId user, Pin& pin) {
+[[gnu::always_inline]] inline abi::GrantStatus GrantTable::pin_inlined(GrantRef ref, DomId user,
+                                                                       GrantAccess access, Pin& pin) {
     using abi::GrantStatus;
     Place place;
     if (!locate(ref, place)) [[unlikely]]
@@ -49,12 +49,12 @@ template <GrantAccess access>
     // As long as there are pins they are all of one frame, whatever the guest writes into its entry.
     const Mfn mfn = pinned ? Mfn(active.frame) : marked_frame(*place.shared);
     if (!inlined::get_frame(mfn, owner_)) [[unlikely]] {
-        clear_unjustified_marks(place);
+        withdraw_marks(place);
         return GrantStatus::kBadPage;
     }
     Frame& frame = frame_at(mfn);
     if (access == GrantAccess::kWrite && !inlined::get_writable(frame)) [[unlikely]] {
-        clear_unjustified_marks(place);
+        withdraw_marks(place);
         // Giving a last reference back takes locks of higher rank.
         guard.unlock();
         put_frame(frame);
@@ -68,11 +68,10 @@ template <GrantAccess access>
     return GrantStatus::kOkay;
 }
 
-template <GrantAccess access>
-[[gnu::always_inline]] inline void GrantTable::unpin(const Pin& pin) {
+[[gnu::always_inline]] inline void GrantTable::unpin_inlined(const Pin& pin, GrantAccess access) {
     ActiveEntry& active = *pin.place_.active;
     LockGuard guard(active.lock);
-    if constexpr (access == GrantAccess::kWrite) {
+    if (access == GrantAccess::kWrite) {
         BUG_ON(!active.written());
         --active.writers;
         // Before the mark goes: a guest that sees it gone may at once make the frame a page table.
@@ -86,8 +85,8 @@ template <GrantAccess access>
     inlined::put_frame(*pin.frame_);
 }
 
-template <GrantAccess access>
-[[gnu::always_inline]] inline abi::GrantStatus GrantTable::take_own(GrantRef ref, Frame*& frame) const {
+[[gnu::always_inline]] inline abi::GrantStatus GrantTable::take_own(GrantRef ref, GrantAccess access,
+                                                                    Frame*& frame) const {
     using abi::GrantStatus;
     Place place;
     if (!locate(ref, place)) [[unlikely]]

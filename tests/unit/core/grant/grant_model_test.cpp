@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "core/grant/pinning.h"
 #include "unit/core/grant/grant_world.h"
 
 namespace torii::test {
@@ -27,11 +26,6 @@ struct Pin {
     const Frame* frame;
     GrantTable::Pin held;
 };
-
-void end_pin(const GrantTable::Pin& pin, GrantAccess access) {
-    access == GrantAccess::kWrite ? GrantTable::unpin<GrantAccess::kWrite>(pin)
-                                  : GrantTable::unpin<GrantAccess::kRead>(pin);
-}
 
 class World {
 public:
@@ -83,7 +77,7 @@ public:
         // Both ways to say which.
         GrantTable& table = domains[pin.owner]->table;
         if (random() % 2 == 0) {
-            end_pin(pin.held, pin.access);
+            GrantTable::unpin(pin.held, pin.access);
         } else {
             table.unpin(pin.ref, pin.access);
         }
@@ -181,7 +175,7 @@ TEST(GrantModel, RacingUsersAndAHostileOwner) {
             if (owner.table.pin(ref, user, access, pin) != GrantStatus::kOkay) continue;
             EXPECT_GE(references(*pin.frame()), 2u);
             EXPECT_GE(writers(*pin.frame()), access == GrantAccess::kWrite ? 1u : 0u);
-            end_pin(pin, access);
+            GrantTable::unpin(pin, access);
             ++pinned;
         }
     };
@@ -252,7 +246,7 @@ TEST(GrantModel, AnHonestOwnersFramesAreNeverMixedUp) {
         }
         ++pinned;
         wrong += mfn_of(*pin.frame()).raw() != __atomic_load_n(&owner.entry(ref).frame, __ATOMIC_RELAXED);
-        end_pin(pin, GrantAccess::kRead);
+        GrantTable::unpin(pin, GrantAccess::kRead);
     }
     stop = true;
     guest.join();
