@@ -119,6 +119,8 @@ FAULTS = {
     "granted-entry-moves": (PAGING + "grant_mapping.cpp", "!may_move(holder, Pte{read_once(*from_slot)}) ||", ""),
     "map-into-another-domains-table": (PAGING + "grant_mapping.cpp", "frame.owner() == holder.id && word.type() == FrameType::kL1", "word.type() == FrameType::kL1"),
     "copy-keeps-write-permission": (CALL + "grant_copy.cpp", "if (access == GrantAccess::kWrite) inlined::put_writable(*frame_);", ""),
+    "copy-keeps-write-permission-at-its-end": (CALL + "grant_copy.cpp", "            if (access == GrantAccess::kWrite) put_writable(*frame_);\n", ""),
+    "copy-keeps-a-page-for-the-next": (CALL + "grant_copy.cpp", "                GrantTable::unpin_inlined(pin_, access);\n", ""),
     "copy-past-the-page": (CALL + "grant_copy.cpp", "if (element.source.offset + bytes > kPageSize || element.dest.offset + bytes > kPageSize) [[unlikely]]", "if (false)"),
     "used-frame-is-transferred": (MEMORY + "reservation.cpp", "if ((seen & ~kMarks) != (CountWord::kAllocated | 2)) return Errno::kEBUSY;", "(void)kMarks;"),
     "given-frame-keeps-translations": (MEMORY + "reservation.cpp", "    frame.set_stamp(take_flush_stamp());\n    return {};", "    return {};"),

@@ -162,6 +162,39 @@ TEST_F(GrantCopyTest, Refusals) {
     EXPECT_EQ(byte(other, 0, 0), 0x20);
 }
 
+// Each page is let go of when the next element names another, in each way in which it can be named.
+TEST_F(GrantCopyTest, EachElementMayNameAnotherPage) {
+    constexpr uint16_t kFrom = abi::kGrantCopySourceGref;
+    constexpr uint16_t kTo = abi::kGrantCopyDestGref;
+    const auto own = [&](uint32_t frame) { return by_frame(caller.mfn(frame)); };
+    const auto theirs = [&](uint32_t ref) { return by_ref(other.id(), ref); };
+    caller.grant(kRef, caller.id(), caller.mfn(1));
+    caller.grant(kRef + 1, caller.id(), caller.mfn(2));
+    other.grant(kRef + 2, caller.id(), other.mfn(2));
+    const auto mine = [&](uint32_t ref) { return by_ref(caller.id(), ref); };
+    std::vector<abi::GrantCopy> batch = {
+        {theirs(kRef), own(0), 8, kFrom, 1, 0},
+        {own(1), theirs(kRef), 8, kTo, 1, 0},
+        {theirs(kRef + 1), mine(kRef), 8, kFrom | kTo, 1, 0},
+        {own(2), own(0), 8, 0, 1, 0},
+        {mine(kRef), own(2), 8, kFrom, 1, 0},
+        {mine(kRef + 1), theirs(kRef + 2), 8, kFrom | kTo, 1, 0},
+        {theirs(kRef + 7), own(1), 8, kFrom, 1, 0},
+        {theirs(kRef), theirs(kRef), 8, kFrom | kTo, 1, 0},
+        {own(0), mine(kRef + 1), 8, kTo, 1, 0},
+        {own(1), own(1), 8, 0, 1, 0},
+    };
+    const std::vector<abi::GrantCopy> there_and_back(batch.rbegin(), batch.rend());
+    batch.insert(batch.end(), there_and_back.begin(), there_and_back.end());
+    EXPECT_EQ(caller.call(GrantTableOp::kCopy, batch.data(), batch.size()), 0);
+    for (const abi::GrantCopy& element : batch)
+        EXPECT_EQ(element.status, element.source.u.ref == kRef + 7 ? raw(GrantStatus::kGeneralError) : 0);
+    for (const uint32_t ref : {kRef, kRef + 1})
+        EXPECT_EQ(caller.entry(ref).flags, abi::kGtfPermitAccess);
+    EXPECT_EQ(other.entry(kRef + 1).flags, abi::kGtfPermitAccess | abi::kGtfReadonly);
+    EXPECT_EQ(other.entry(kRef + 2).flags, abi::kGtfPermitAccess);
+}
+
 // A batch longer than one call's worth, with errors among it: each element has its own status, and a failed
 // one doesn't end those behind it.
 TEST_F(GrantCopyTest, LongBatchesGoOnAfterABreak) {
