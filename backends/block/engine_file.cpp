@@ -138,8 +138,11 @@ std::string FileEngine::find_obstacle() {
                "attach it read-only everywhere";
     }
     if (!exclusive_ || claim()) return {};
-    return "this machine itself uses the device " + path_ + " (" + std::strerror(errno) +
-           "): it is mounted, swapped to, or a part of a volume or RAID. Free it first, or attach it "
+    const int error = errno;
+    if (error != EBUSY)
+        return "the device " + path_ + " cannot be claimed for writing: " + std::strerror(error);
+    return "this machine itself uses the device " + path_ +
+           ": it is mounted, swapped to, or a part of a volume or RAID. Free it first, or attach it "
            "read-only";
 }
 
