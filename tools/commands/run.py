@@ -97,7 +97,7 @@ def build(with_hypervisor):
     """Build the release preset: hypervisor, daemon, command line."""
     say("Building the hypervisor, toriid and torii" if with_hypervisor else "Building toriid and torii")
     run(["cmake", "--preset", "release", "-S", ROOT], quiet=True, cwd=ROOT, time_limit=600)
-    targets = ["toriid", "torii", *(["torii_elf"] if with_hypervisor else [])]
+    targets = ["toriid", "torii", "torii-nat", *(["torii_elf"] if with_hypervisor else [])]
     run(["cmake", "--build", BUILD, "--target", *targets], quiet=True, time_limit=3600)
 
 
